@@ -1,0 +1,311 @@
+//! The references: nginx and redis-server on Debian's cloud kernel, each in a VM that holds nothing else.
+//!
+//! Everything comes from Debian packages, fetched with `apt-get download` and unpacked in a folder of our
+//! own, so the machine itself stays as it is. The first file system holds the server, its libraries, the modules of
+//! the network card and a small first program (`linux_init.c`). Made once, then kept.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::cpio::Archive;
+use super::{packages, pages};
+use crate::process;
+
+const INIT: &str = include_str!("linux_init.c");
+
+/// A fair nginx: no log, files kept open, small files with `write` and large ones with `sendfile`.
+const NGINX_CONF: &str = "\
+user root; worker_processes 1; daemon off; pid /run/nginx.pid; error_log /dev/null crit;
+events { worker_connections 2048; use epoll; multi_accept on; }
+http {
+  access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; server_tokens off;
+  keepalive_timeout 65s; keepalive_requests 1000000;
+  open_file_cache max=64 inactive=60s; open_file_cache_valid 60s;
+  types { text/html html; application/octet-stream bin; }
+  server { listen 80 backlog=1024; root /srv; location / { sendfile off; } location /1m.bin { } }
+}
+";
+
+/// A fair redis-server: nothing is written to a disk.
+const REDIS_CONF: &str = "\
+bind 0.0.0.0
+port 6379
+protected-mode no
+save \"\"
+appendonly no
+tcp-backlog 511
+daemonize no
+loglevel warning
+logfile \"\"
+dir /tmp
+";
+
+/// The server in the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Nginx,
+    Redis,
+}
+
+impl Server {
+    /// The Debian package, and the program in it.
+    fn program(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Nginx => ("nginx", "usr/sbin/nginx"),
+            // `redis-server` is a link to this one, which goes by its name.
+            Self::Redis => ("redis-server", "usr/bin/redis-check-rdb"),
+        }
+    }
+
+    fn configuration(self) -> &'static str {
+        match self {
+            Self::Nginx => NGINX_CONF,
+            Self::Redis => REDIS_CONF,
+        }
+    }
+
+    /// How it is called, a word in each line.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx\n-c\n/server.conf\n",
+            Self::Redis => "redis-server\n/server.conf\n",
+        }
+    }
+}
+
+/// In the order in which they must be loaded; what a kernel has built in is skipped.
+const MODULES: [&str; 9] = [
+    "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio",
+    "drivers/virtio/virtio_pci_modern_dev",
+    "drivers/virtio/virtio_pci_legacy_dev",
+    "drivers/virtio/virtio_pci",
+    "drivers/virtio/virtio_mmio",
+    "net/core/failover",
+    "drivers/net/net_failover",
+    "drivers/net/virtio_net",
+];
+
+/// What the guest consists of.
+#[derive(Debug, Clone)]
+pub(crate) struct LinuxGuest {
+    /// The uncompressed kernel, which QEMU enters by its PVH note.
+    pub(crate) kernel: PathBuf,
+    /// The first file system.
+    pub(crate) initrd: PathBuf,
+}
+
+impl LinuxGuest {
+    /// The guest in `folder`, made there if it is not.
+    pub(crate) fn prepare(folder: &Path, server: Server) -> Result<Self> {
+        let guest = Self {
+            kernel: folder.join("vmlinux"),
+            initrd: folder.join("initrd.cpio"),
+        };
+        let (stamp, recipe) = (
+            folder.join("recipe"),
+            format!("{INIT}{}{}", server.configuration(), server.command()),
+        );
+        if fs::read_to_string(&stamp).is_ok_and(|old| old == recipe) {
+            return Ok(guest);
+        }
+        eprintln!("preparing the Linux guest in {} (once)", folder.display());
+        fs::create_dir_all(folder)?;
+        let kernel_tree = packages::kernel(folder)?;
+        let server_tree = packages::server(folder, server.program().0)?;
+        fs::write(&guest.kernel, unpack_kernel(&only_kernel(&kernel_tree)?)?)?;
+        fs::write(
+            &guest.initrd,
+            file_system(folder, server, &kernel_tree, &server_tree)?,
+        )?;
+        fs::write(&stamp, &recipe)?;
+        Ok(guest)
+    }
+
+    /// The kernel's command line for a guest at `address`, on a machine with PCI or without.
+    pub(crate) fn command_line(address: &str, pci: bool) -> String {
+        let bus = if pci { "pci" } else { "mmio" };
+        let clock = tsc_khz().map_or(String::new(), |khz| format!("tsc_early_khz={khz} "));
+        format!(
+            "{clock}console=ttyS0 quiet loglevel=3 panic=-1 reboot=t tsc=reliable no_timer_check \
+             rcupdate.rcu_expedited=1 cryptomgr.notests 8250.nr_uarts=1 random.trust_cpu=on \
+             i8042.noaux i8042.nopnp net.ifnames=0 audit=0 toro_bus={bus} toro_ip={address}"
+        )
+    }
+}
+
+/// The rate of the time stamp counter, if the machine tells it; it saves the guest its calibration.
+///
+/// Where the frequency is managed, `cpu MHz` is the current one and no measure of the counter.
+fn tsc_khz() -> Option<u64> {
+    if Path::new("/sys/devices/system/cpu/cpu0/cpufreq").exists() {
+        return None;
+    }
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = cpuinfo.lines().find(|line| line.starts_with("cpu MHz"))?;
+    let (whole, thousandths) = line.split_once(": ")?.1.trim().split_once('.')?;
+    Some(
+        whole.parse::<u64>().ok()? * 1000
+            + format!("{thousandths:0<3}")[..3].parse::<u64>().ok()?,
+    )
+}
+
+fn only_kernel(tree: &Path) -> Result<PathBuf> {
+    let boot = fs::read_dir(tree.join("boot")).context("the kernel's package has no /boot")?;
+    let found = boot
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| is_named(path, "vmlinuz-"));
+    found.context("the kernel's package has no vmlinuz")
+}
+
+fn is_named(path: &Path, prefix: &str) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+}
+
+/// The ELF inside a bzImage (Linux, Documentation/arch/x86/boot.rst: `payload_offset`, `payload_length`).
+fn unpack_kernel(path: &Path) -> Result<Vec<u8>> {
+    let image = fs::read(path)?;
+    let word = |at: usize| -> Result<usize> {
+        let bytes = image.get(at..at + 4).context("the kernel is too short")?;
+        Ok(u32::from_le_bytes(bytes.try_into()?) as usize)
+    };
+    let sectors = usize::from(*image.get(0x1f1).context("the kernel is too short")?);
+    let start = (if sectors == 0 { 4 } else { sectors } + 1) * 512 + word(0x248)?;
+    let payload = image
+        .get(start..start + word(0x24c)?)
+        .context("the kernel has no payload")?;
+    let tool = match payload {
+        [0x02, 0x21, 0x4c, 0x18, ..] => "lz4",
+        [0x1f, 0x8b, ..] => "gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        [0xfd, b'7', b'z', ..] => "xz",
+        _ => bail!("the kernel is packed in an unknown way"),
+    };
+    let packed = path.with_file_name("payload");
+    fs::write(&packed, payload)?;
+    // The payload ends in its unpacked length, about which the tools complain.
+    let output = Command::new(tool).arg("-dc").arg(&packed).output();
+    let unpacked = output
+        .with_context(|| format!("cannot run `{tool}` (package {tool})"))?
+        .stdout;
+    fs::remove_file(&packed)?;
+    ensure!(
+        unpacked.starts_with(b"\x7fELF"),
+        "{tool} did not find a kernel in {}",
+        path.display()
+    );
+    Ok(unpacked)
+}
+
+/// The archive that the kernel unpacks as its root.
+fn file_system(folder: &Path, server: Server, kernel: &Path, tree: &Path) -> Result<Vec<u8>> {
+    let mut root = Archive::default();
+    for path in [
+        "dev",
+        "proc",
+        "run",
+        "tmp",
+        "etc",
+        "bin",
+        "srv",
+        "lib64",
+        "lib",
+        "modules.d",
+    ] {
+        root.folder(path);
+    }
+    for path in [
+        "var",
+        "var/lib",
+        "var/lib/nginx",
+        "var/log",
+        "var/log/nginx",
+    ] {
+        root.folder(path);
+    }
+    root.file("init", &compile_init(folder)?);
+    root.file("server.conf", server.configuration().as_bytes());
+    root.file("command", server.command().as_bytes());
+    root.file("etc/passwd", b"root:x:0:0:root:/:/bin/false\n");
+    root.file("etc/group", b"root:x:0:\n");
+    for page in pages::all() {
+        root.file(&format!("srv/{}", page.name), &page.content);
+    }
+    add_modules(&mut root, kernel)?;
+    add_server(&mut root, &tree.join(server.program().1), tree)?;
+    Ok(root.finish())
+}
+
+fn compile_init(folder: &Path) -> Result<Vec<u8>> {
+    let (source, program) = (folder.join("init.c"), folder.join("init"));
+    fs::write(&source, INIT)?;
+    process::run(
+        Command::new("gcc")
+            .args(["-O2", "-static", "-s", "-o"])
+            .arg(&program)
+            .arg(&source),
+    )?;
+    Ok(fs::read(program)?)
+}
+
+fn add_modules(root: &mut Archive, tree: &Path) -> Result<()> {
+    let all = process::output(Command::new("find").arg(tree).args(["-name", "*.ko*"]))?;
+    let mut list = String::new();
+    for module in MODULES {
+        let ending = |path: &&str| path.ends_with(".ko") || path.ends_with(".ko.xz");
+        let named = |path: &&str| path.contains(&format!("/{module}.ko"));
+        let Some(path) = all.lines().filter(ending).find(named) else {
+            continue;
+        };
+        let content = if path.ends_with(".xz") {
+            Command::new("xz").args(["-dc", path]).output()?.stdout
+        } else {
+            fs::read(path)?
+        };
+        let name = module.rsplit('/').next().expect("a path has a last part");
+        root.file(&format!("modules.d/{name}.ko"), &content);
+        list.push_str(&format!("/modules.d/{name}.ko\n"));
+    }
+    root.file("modules", list.as_bytes());
+    Ok(())
+}
+
+/// Adds the server, the dynamic loader and the libraries that it names, all from the unpacked packages.
+fn add_server(root: &mut Archive, program: &Path, tree: &Path) -> Result<()> {
+    let library_folders = ["lib", "usr/lib"].map(|lib| tree.join(lib).join("x86_64-linux-gnu"));
+    let loader = library_folders
+        .iter()
+        .map(|lib| lib.join("ld-linux-x86-64.so.2"));
+    let loader = loader
+        .into_iter()
+        .find(|path| path.exists())
+        .context("libc6 has no loader")?;
+    let search = library_folders
+        .map(|path| path.display().to_string())
+        .join(":");
+    let mut list = Command::new(&loader);
+    list.args(["--library-path", &search, "--list"])
+        .arg(program);
+    let listed = process::output(&mut list)?;
+    let paths: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.split_once("=> ")?.1.split(' ').next())
+        .collect();
+    for path in paths {
+        ensure!(
+            Path::new(path).starts_with(tree),
+            "{path} is missing from the packages"
+        );
+        let name = path.rsplit('/').next().expect("a path has a last part");
+        root.file(&format!("lib/{name}"), &fs::read(path)?);
+    }
+    root.file("lib64/ld-linux-x86-64.so.2", &fs::read(&loader)?);
+    root.file("bin/server", &fs::read(program)?);
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Runs `redis-benchmark` and reads its report.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::proc;
+use crate::process;
+
+/// One run of `redis-benchmark`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// `get` or `set`.
+    pub(crate) command: &'static str,
+    pub(crate) connections: u32,
+    /// Commands under way on each connection.
+    pub(crate) pipeline: u32,
+}
+
+/// What it found.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Outcome {
+    /// Answered commands per second.
+    pub(crate) rate: f64,
+    /// Half of the commands were answered within this time, in milliseconds.
+    pub(crate) p50_ms: f64,
+    /// 99 of 100 commands were answered within this time, in milliseconds.
+    pub(crate) p99_ms: f64,
+}
+
+/// Sends `requests` commands to the server at `address` from the client's core.
+pub(crate) fn run(load: Load, address: Ipv4Addr, requests: u64) -> Result<Outcome> {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if proc::can_pin() {
+        command.args(["taskset", "-c", &proc::CLIENT_CORE.to_string()]);
+    }
+    command.args(["redis-benchmark", "--csv", "-t", load.command]);
+    command.args(["-h", &address.to_string()]);
+    command.args(["-n", &requests.to_string()]);
+    command.args(["-c", &load.connections.to_string()]);
+    command.args(["-P", &load.pipeline.to_string()]);
+    let text = process::output(&mut command).context(
+        "`redis-benchmark` (package redis-tools) did not run; `cargo xtask setup` installs it",
+    )?;
+    parse(&text, load.command)
+        .with_context(|| format!("cannot read what redis-benchmark says:\n{text}"))
+}
+
+/// `"test","rps","avg_latency_ms","min_…","p50_…","p95_…","p99_…","max_…"`, then a line for each command.
+fn parse(text: &str, command: &str) -> Option<Outcome> {
+    let name = command.to_ascii_uppercase();
+    let line = text
+        .lines()
+        .map(|line| line.replace('"', ""))
+        .find(|line| line.starts_with(&name))?;
+    let fields: Vec<f64> = line
+        .split(',')
+        .skip(1)
+        .map_while(|field| field.trim().parse().ok())
+        .collect();
+    match fields[..] {
+        [rate, _, _, p50_ms, _, p99_ms, _] => Some(Outcome {
+            rate,
+            p50_ms,
+            p99_ms,
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn reads_a_report() {
+        let report = "WARNING: Could not fetch server CONFIG\n\
+            \"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\"p95_latency_ms\",\
+            \"p99_latency_ms\",\"max_latency_ms\"\n\
+            \"GET\",\"7462.69\",\"6.616\",\"0.416\",\"6.415\",\"9.583\",\"12.239\",\"31.103\"\n";
+        let outcome = parse(report, "get").expect("a whole report");
+        assert_eq!(
+            (outcome.rate, outcome.p50_ms, outcome.p99_ms),
+            (7462.69, 6.415, 12.239)
+        );
+        assert_eq!(parse(report, "set"), None);
+    }
+}

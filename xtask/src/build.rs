@@ -1,0 +1,142 @@
+//! `cargo xtask build`: compiles an appliance and finishes its image.
+//!
+//! One cargo call for each image, because cargo unifies the features of all that it builds together: in one
+//! call for all of them `hello` would get a network card. The flags of images differ from those of programs of the
+//! host, so they have a target folder of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::workspace::Workspace;
+use crate::{image, process};
+
+/// The target is that of the host: what images need of it comes with a plain stable toolchain.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Images lie where the linker put them, and backtraces follow frame pointers.
+const RUSTFLAGS: &[&str] = &["-Crelocation-model=static", "-Cforce-frame-pointers=yes"];
+
+/// The arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The appliance, a folder in `appliances/`.
+    appliance: String,
+    /// With optimisation, as `run`, `test` and `bench` build.
+    #[arg(long)]
+    release: bool,
+}
+
+/// How much the compiler takes care of speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Fast to compile, checks overflow.
+    Debug,
+    /// Fast to run.
+    Release,
+}
+
+/// A finished image.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// The finished ELF: loaded segments only.
+    pub(crate) path: PathBuf,
+    /// The ELF as it was linked, with its sections and debug information.
+    pub(crate) debug: PathBuf,
+    /// What is known of it.
+    pub(crate) facts: image::Facts,
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let profile = if args.release {
+        Profile::Release
+    } else {
+        Profile::Debug
+    };
+    let image = build(&workspace, &args.appliance, profile)?;
+    println!("{}", image.path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Compiles the appliance `name`, finishes its image and says how large it became.
+pub(crate) fn build(workspace: &Workspace, name: &str, profile: Profile) -> Result<Image> {
+    workspace.appliance(name)?;
+    let target_dir = workspace.target("image")?;
+    eprintln!("building {name}");
+    process::run(&mut cargo(name, profile, &target_dir, &workspace.root))?;
+    let folder = target_dir.join(TARGET).join(profile.folder());
+    let image = finish(&folder, name)?;
+    eprintln!(
+        "{name}: {}, the unstripped image is {}",
+        image.facts,
+        image.debug.display()
+    );
+    Ok(image)
+}
+
+impl Profile {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+fn cargo(name: &str, profile: Profile, target_dir: &Path, root: &Path) -> Command {
+    let mut cargo = process::cargo();
+    cargo.args([
+        "build",
+        "--package",
+        name,
+        "--bin",
+        name,
+        "--target",
+        TARGET,
+    ]);
+    cargo.arg("--target-dir").arg(target_dir).current_dir(root);
+    cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags().join("\x1f"))
+        .env_remove("RUSTFLAGS");
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    cargo
+}
+
+/// The flags of images: also none of this machine's paths in them, which makes them smaller and the same everywhere.
+fn rustflags() -> Vec<String> {
+    let mut flags: Vec<String> = RUSTFLAGS.iter().map(ToString::to_string).collect();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let sources = home.map(|home| home.join("registry/src"));
+    for registry in sources
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .flatten()
+    {
+        flags.push(format!(
+            "--remap-path-prefix={}/=",
+            registry.path().display()
+        ));
+    }
+    flags
+}
+
+/// Writes `NAME.elf` and `NAME.debug` beside what cargo linked.
+fn finish(folder: &Path, name: &str) -> Result<Image> {
+    let linked = folder.join(name);
+    let elf = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
+    let (finished, facts) =
+        image::finish(&elf).with_context(|| format!("cannot finish {}", linked.display()))?;
+    let path = folder.join(format!("{name}.elf"));
+    let debug = folder.join(format!("{name}.debug"));
+    fs::write(&path, finished).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::copy(&linked, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
+    Ok(Image { path, debug, facts })
+}

@@ -1,0 +1,158 @@
+//! What `--deep` adds: unsafe code under AddressSanitizer or valgrind, the queues under Miri, and the fuzz targets.
+//!
+//! These need tools beside the toolchain of the project. What is missing is said and left out.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Where the tests run: named, so that sanitizers leave build scripts alone.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Unsafe code that runs programs of its own and has no tests.
+const WITHOUT_TESTS: &[&str] = &["toro-bench-host"];
+
+/// A part of the deep checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// Crates with unsafe code under AddressSanitizer, or valgrind.
+    Memory,
+    /// The queues under Miri.
+    Miri,
+    /// Every fuzz target.
+    Fuzz,
+}
+
+impl Part {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Memory, Self::Miri, Self::Fuzz];
+
+    /// Runs it; each fuzz target for `time`.
+    pub(super) fn run(self, workspace: &Workspace, time: Duration) -> Result<()> {
+        match self {
+            Self::Memory => memory(workspace),
+            Self::Miri => miri(workspace),
+            Self::Fuzz => fuzz(workspace, time),
+        }
+    }
+}
+
+/// The host tests of crates with unsafe code, watched.
+fn memory(workspace: &Workspace) -> Result<()> {
+    let mut cargo = if works(nightly().arg("--version")) {
+        // What a hostile device never gives back is leaked on purpose.
+        let mut cargo = nightly();
+        cargo
+            .env("RUSTFLAGS", "-Zsanitizer=address")
+            .env("ASAN_OPTIONS", "detect_leaks=0");
+        cargo
+    } else if works(Command::new("valgrind").arg("--version")) {
+        let mut cargo = process::cargo();
+        let runner = "valgrind --quiet --error-exitcode=9";
+        cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+        cargo
+    } else {
+        return skip("memory", "neither a nightly toolchain nor valgrind");
+    };
+    cargo.args(["test", "--target", TARGET, "--lib", "--tests"]);
+    cargo
+        .arg("--target-dir")
+        .arg(workspace.target("watched")?)
+        .current_dir(&workspace.root);
+    for name in unsafe_crates(workspace) {
+        cargo.args(["--package", name]);
+    }
+    step(&mut cargo)
+}
+
+/// The crates with unsafe code whose tests the host can run.
+fn unsafe_crates(workspace: &Workspace) -> Vec<&str> {
+    let images = workspace.image_only();
+    let packages = workspace.packages.iter();
+    packages
+        .filter(|package| package.toro().holds_unsafe)
+        .map(|package| package.name.as_str())
+        .filter(|name| !images.contains(name) && !WITHOUT_TESTS.contains(name))
+        .collect()
+}
+
+/// The queues, whose code has no assembly and no addresses of its own.
+fn miri(workspace: &Workspace) -> Result<()> {
+    if !works(nightly().args(["miri", "--version"])) {
+        return skip("miri", "the nightly toolchain does not have it");
+    }
+    let mut cargo = nightly();
+    cargo.args(["miri", "test", "--package", "toro-queue", "--lib"]);
+    cargo
+        .arg("--target-dir")
+        .arg(workspace.target("miri")?)
+        .current_dir(&workspace.root);
+    step(&mut cargo)
+}
+
+/// Every target, from its seeds and from what earlier runs have found.
+fn fuzz(workspace: &Workspace, time: Duration) -> Result<()> {
+    if !works(nightly().args(["fuzz", "--version"])) {
+        return skip(
+            "fuzz",
+            "cargo-fuzz or its nightly toolchain is not installed",
+        );
+    }
+    let mut list = nightly();
+    list.args(["fuzz", "list"]).current_dir(&workspace.root);
+    let targets = process::output(&mut list)?;
+    ensure!(!targets.trim().is_empty(), "there is no fuzz target");
+    for name in targets.split_whitespace() {
+        let found = workspace.target("fuzz-found")?.join(name);
+        std::fs::create_dir_all(&found)
+            .with_context(|| format!("cannot make {}", found.display()))?;
+        let mut cargo = nightly();
+        cargo.args(["fuzz", "run", name]).arg(&found);
+        let seeds = Path::new("fuzz/corpus").join(name);
+        if workspace.root.join(&seeds).is_dir() {
+            cargo.arg(seeds);
+        }
+        cargo.args(["--", &format!("-max_total_time={}", time.as_secs())]);
+        step(cargo.current_dir(&workspace.root))?;
+    }
+    Ok(())
+}
+
+/// Cargo of the nightly toolchain, whatever toolchain runs this program.
+fn nightly() -> Command {
+    let mut cargo = Command::new("rustup");
+    cargo
+        .args(["run", "nightly", "cargo"])
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO");
+    cargo
+}
+
+/// Whether a command is there and succeeds.
+fn works(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is what the part that is left out returns"
+)]
+fn skip(part: &str, why: &str) -> Result<()> {
+    eprintln!("ci: skipped {part}: {why}");
+    Ok(())
+}
+
+fn step(command: &mut Command) -> Result<()> {
+    eprintln!("ci: {}", process::shown(command));
+    process::run(command)
+}

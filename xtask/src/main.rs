@@ -1,0 +1,72 @@
+//! `cargo xtask VERB`: builds, runs, tests and measures Toro. One file per verb.
+//!
+//! Read [`build`] and [`image`] for how an appliance becomes one bootable ELF, and [`qemu`] for how it is booted:
+//! every argument that QEMU gets is made there.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod build;
+mod ci;
+mod image;
+mod iso;
+mod netns;
+mod process;
+mod qemu;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+/// Builds, runs, tests and measures Toro.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Builds an appliance; the last line printed is the path of the finished image.
+    Build(build::Args),
+    /// Boots an appliance under QEMU with the machine that its manifest describes.
+    Run(run::Args),
+    /// Makes a bootable GRUB ISO of an appliance.
+    Iso(iso::Args),
+    /// Measures images next to a Linux guest.
+    Bench(bench::Args),
+    /// Runs every test; the last line is the total.
+    Test(test::Args),
+    /// Runs all checks and tests, as before a change goes in.
+    Ci(ci::Args),
+    /// Checks the rules of the house that no lint knows.
+    Tidy(tidy::Args),
+    /// Shows where the guest instructions of a web server go, function by function.
+    Profile(bench::profile::Args),
+    /// Installs the programs that the other verbs need.
+    Setup(setup::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Build(args) => build::main(&args),
+        Verb::Run(args) => run::main(&args),
+        Verb::Iso(args) => iso::main(&args),
+        Verb::Bench(args) => bench::main(&args),
+        Verb::Test(args) => test::main(&args),
+        Verb::Ci(args) => ci::main(&args),
+        Verb::Tidy(args) => tidy::main(&args),
+        Verb::Profile(args) => bench::profile::main(&args),
+        Verb::Setup(args) => setup::main(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,131 @@
+//! The network lab: a network namespace of our own with a tap for each guest, gone when we are.
+//!
+//! [`Lab::enter`] moves the calling thread into a new, nameless namespace: the clients and the VMs that
+//! it starts afterwards live there too, and nothing can leave it, for it has no way out. The kernel
+//! removes it with its last process, so there is nothing to clean up, however the tool ends.
+//!
+//! Tap `i` has 10.77.i.1/24 on the host's side; its guest has 10.77.i.2 and the MAC address that every VM has.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getgid, getuid};
+
+use crate::qemu::MAC;
+
+/// Being inside the namespace.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    taps: Vec<Tap>,
+}
+
+/// One tap interface and the addresses at both of its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tap {
+    index: u8,
+}
+
+impl Lab {
+    /// Moves this thread, and what it starts from now on, into a new namespace with `taps` taps.
+    ///
+    /// Needs root, or a kernel that lets users make user namespaces. Downloads must be done before.
+    pub(crate) fn enter(taps: u8) -> Result<Self> {
+        leave_host_network()?;
+        ip("link set lo up")?;
+        // Many short connections in a row must not run out of ports.
+        sysctl("net/ipv4/ip_local_port_range", "10240 65000")?;
+        sysctl("net/ipv4/tcp_tw_reuse", "1")?;
+        // Router solicitations would be noise in an idle guest; a kernel without IPv6 sends none.
+        let _ = sysctl("net/ipv6/conf/all/disable_ipv6", "1");
+        let _ = sysctl("net/ipv6/conf/default/disable_ipv6", "1");
+        let taps: Vec<Tap> = (0..taps).map(|index| Tap { index }).collect();
+        for tap in &taps {
+            tap.make()?;
+        }
+        Ok(Self { taps })
+    }
+
+    /// The tap with that index.
+    pub(crate) fn tap(&self, index: usize) -> Tap {
+        self.taps[index]
+    }
+}
+
+impl Tap {
+    /// Name of the interface.
+    pub(crate) fn name(self) -> String {
+        format!("tap{}", self.index)
+    }
+
+    /// The address of the host's end.
+    pub(crate) fn host(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, self.index, 1)
+    }
+
+    /// The address that the guest must take.
+    pub(crate) fn guest(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, self.index, 2)
+    }
+
+    /// Sets how many packets wait in the tap for a guest that does not read yet.
+    ///
+    /// While a guest boots, a short queue keeps it from waking up to a second of stale probes.
+    pub(crate) fn set_queue_length(self, packets: u32) -> Result<()> {
+        ip(&format!("link set {} txqueuelen {packets}", self.name()))
+    }
+
+    fn make(self) -> Result<()> {
+        let name = self.name();
+        ip(&format!("tuntap add dev {name} mode tap vnet_hdr"))?;
+        ip(&format!("addr add {}/24 dev {name}", self.host()))?;
+        ip(&format!("link set {name} up"))?;
+        // A fixed neighbour entry: address resolution with its retries once a second would quantise boot times.
+        ip(&format!(
+            "neigh replace {} lladdr {MAC} dev {name} nud permanent",
+            self.guest()
+        ))
+    }
+}
+
+fn leave_host_network() -> Result<()> {
+    if getuid().is_root() {
+        return unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace");
+    }
+    let (uid, gid) = (getuid(), getgid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
+        .context("cannot make a network namespace: run this as root")?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+        .context("cannot become root of the namespace")
+}
+
+fn ip(arguments: &str) -> Result<()> {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .context("cannot run `ip` (package iproute2)")?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {arguments}: {}", error.trim());
+    Ok(())
+}
+
+fn sysctl(key: &str, value: &str) -> Result<()> {
+    fs::write(format!("/proc/sys/{key}"), value).with_context(|| format!("cannot set {key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tap;
+
+    #[test]
+    fn gives_each_tap_its_own_addresses() {
+        let tap = Tap { index: 3 };
+        assert_eq!(tap.name(), "tap3");
+        assert_eq!(tap.host().to_string(), "10.77.3.1");
+        assert_eq!(tap.guest().to_string(), "10.77.3.2");
+    }
+}

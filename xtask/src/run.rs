@@ -1,0 +1,384 @@
+//! `cargo xtask run`: boots an appliance under QEMU with the machine that its manifest describes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use toro_archive::Archive;
+
+use crate::build::{self, Image, Profile};
+use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Net, Verdict, Vm};
+use crate::setup::Tool;
+use crate::workspace::{MachineWish, Package, Workspace};
+use crate::{iso, process, setup};
+
+/// The exit status of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// How often the end of QEMU is looked for.
+const POLL: Duration = Duration::from_millis(10);
+
+/// After Ctrl-C QEMU has so long to end by itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The appliance, a folder in `appliances/`.
+    appliance: String,
+    /// The kind of machine.
+    #[arg(long, value_enum, default_value = "pc")]
+    machine: Machine,
+    /// The number of cores.
+    #[arg(long)]
+    cores: Option<u32>,
+    /// The memory, as in 64M or 1G.
+    #[arg(long)]
+    memory: Option<Memory>,
+    /// A port of this machine that leads to a port of the appliance, as in 8080:80; may be given again.
+    #[arg(long, value_name = "HOST:GUEST")]
+    port: Vec<Forward>,
+    /// The folder whose files the appliance sees, instead of the one in its manifest.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+    /// A disk: a raw image file, only read if `,ro` follows; may be given again. Without it an appliance that wants disks gets empty ones.
+    #[arg(long, value_name = "FILE[,ro]")]
+    disk: Vec<Disk>,
+    /// A console port that the appliance opens by its name; its other end is a socket, in target/run unless its path follows. May be given
+    /// again. The port called `console` shows the log.
+    #[arg(long, value_name = "NAME[=PATH]")]
+    console_port: Vec<ConsolePort>,
+    /// Add a virtio source of random bytes; an appliance that picks the unit `random` has one anyway.
+    #[arg(long, conflicts_with = "no_rng")]
+    rng: bool,
+    /// Leave the virtio source of random bytes out.
+    #[arg(long)]
+    no_rng: bool,
+    /// Words for the kernel command line, as in "log=debug ip=dhcp".
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+    /// Use the processor's virtualisation; needs /dev/kvm.
+    #[arg(long)]
+    kvm: bool,
+    /// Print the command of QEMU, but do not run it.
+    #[arg(long)]
+    dry_run: bool,
+    /// Arguments of the service.
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+/// What an image boots with: the answers of the command line and of the manifest, joined.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) machine: Machine,
+    pub(crate) cores: u32,
+    pub(crate) memory: Memory,
+    pub(crate) ports: Vec<Forward>,
+    pub(crate) net: bool,
+    pub(crate) rng: bool,
+    pub(crate) disks: Disks,
+    pub(crate) console_ports: Vec<ConsolePort>,
+    pub(crate) share: Option<PathBuf>,
+    pub(crate) append: String,
+    pub(crate) kvm: bool,
+    /// Properties that every device of a kind has, as `-global` takes them.
+    pub(crate) globals: Vec<String>,
+}
+
+/// The disks of a machine.
+#[derive(Clone, Debug)]
+pub(crate) enum Disks {
+    /// These files.
+    Given(Vec<Disk>),
+    /// Empty ones, of these sizes.
+    Scratch(Vec<String>),
+}
+
+impl Disks {
+    fn make(&self, workspace: &Workspace, package: &Package) -> Result<Vec<Disk>> {
+        let sizes = match self {
+            Self::Given(disks) => return Ok(disks.clone()),
+            Self::Scratch(sizes) if sizes.is_empty() => return Ok(Vec::new()),
+            Self::Scratch(sizes) => sizes,
+        };
+        let folder = workspace.target("disk")?;
+        let numbered = sizes.iter().enumerate();
+        numbered
+            .map(|(number, size)| {
+                Disk::scratch(size, &folder, &format!("{}-{number}", package.name))
+                    .with_context(|| format!("in {}", package.manifest_path.display()))
+            })
+            .collect()
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let package = workspace.appliance(&args.appliance)?;
+    let wish = Wish::new(package, args)?;
+    wish.check()?;
+    if !args.dry_run {
+        setup::ensure(Tool::needed_by(wish.machine))?;
+    }
+    let image = build::build(&workspace, &package.name, Profile::Release)?;
+    let vm = wish.vm(&workspace, package, &image)?;
+    let mut command = vm.command();
+    eprintln!("{}", process::shown(&command));
+    for forward in wish.ports.iter().filter(|forward| !forward.udp) {
+        eprintln!(
+            "{} will answer at http://127.0.0.1:{}/",
+            package.name, forward.host
+        );
+    }
+    for port in &vm.console_ports {
+        let path = port.path.as_deref().unwrap_or(Path::new("nowhere"));
+        eprintln!("port {} is the socket {}", port.name, path.display());
+    }
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("Ctrl-C ends the virtual machine");
+    execute(&mut command)
+}
+
+impl Wish {
+    fn new(package: &Package, args: &Args) -> Result<Self> {
+        let mut wish = Self::of(package, args.machine)?;
+        wish.cores = args.cores.unwrap_or(wish.cores);
+        wish.memory = args.memory.unwrap_or(wish.memory);
+        if !args.port.is_empty() {
+            wish.ports.clone_from(&args.port);
+        }
+        if args.share.is_some() {
+            wish.share.clone_from(&args.share);
+        }
+        if !args.args.is_empty() {
+            wish.append = command_line(&package.toro().machine.append, &args.args);
+        }
+        wish.append = format!("{} {}", args.append, wish.append).trim().to_owned();
+        wish.kvm = args.kvm;
+        if !args.disk.is_empty() {
+            wish.disks = Disks::Given(args.disk.clone());
+        }
+        if !args.console_port.is_empty() {
+            wish.console_ports.clone_from(&args.console_port);
+        }
+        wish.rng = (wish.rng || args.rng) && !args.no_rng;
+        Ok(wish)
+    }
+
+    /// What the manifest of `package` says, for a machine of that kind.
+    pub(crate) fn of(package: &Package, machine: Machine) -> Result<Self> {
+        let wish: &MachineWish = &package.toro().machine;
+        let context = || format!("in {}", package.manifest_path.display());
+        let memory = wish
+            .memory
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .with_context(context)?;
+        let ports: Result<Vec<Forward>, _> = wish.ports.iter().map(|port| port.parse()).collect();
+        let console_ports: Result<Vec<ConsolePort>, _> =
+            wish.console_ports.iter().map(|port| port.parse()).collect();
+        Ok(Self {
+            machine,
+            cores: wish.cores.unwrap_or(1),
+            memory: memory.unwrap_or(Memory::MIB * 128),
+            ports: ports.with_context(context)?,
+            net: wish.net,
+            rng: package.picks("random"),
+            disks: Disks::Scratch(wish.disks.clone()),
+            console_ports: console_ports.with_context(context)?,
+            share: wish
+                .archive
+                .as_ref()
+                .map(|folder| package.folder().join(folder)),
+            append: command_line(&wish.append, &wish.args),
+            kvm: false,
+            globals: Vec::new(),
+        })
+    }
+
+    /// Takes other ports of this host, which nothing uses.
+    pub(crate) fn on_free_ports(&mut self) -> Result<()> {
+        for forward in &mut self.ports {
+            forward.host = Forward::from_free_port(forward.guest)?.host;
+        }
+        Ok(())
+    }
+
+    /// Finds what cannot work before anything is built.
+    fn check(&self) -> Result<()> {
+        if self.cores == 0 {
+            bail!("a machine has at least one core; say --cores 1 or more");
+        }
+        if self.kvm && !Path::new("/dev/kvm").exists() {
+            bail!("this machine has no /dev/kvm; run without --kvm");
+        }
+        if let Some(share) = self.share.as_deref().filter(|share| !share.is_dir()) {
+            bail!(
+                "the folder {} that should be shared is not there; make it, or name another with --share",
+                share.display()
+            );
+        }
+        if let Disks::Given(disks) = &self.disks {
+            disks.iter().try_for_each(Disk::check)?;
+        }
+        self.ports.iter().try_for_each(Forward::check_free)
+    }
+
+    /// Makes the archive, and the disc if one is booted, and describes the machine.
+    pub(crate) fn vm(&self, workspace: &Workspace, package: &Package, image: &Image) -> Result<Vm> {
+        let archive = self.archive(workspace, package)?;
+        if let Some(archive) = &archive {
+            eprintln!("archive: {} files, {} bytes", archive.files, archive.len);
+        }
+        self.check_memory(image, archive.as_ref())?;
+        let initrd = archive.map(|archive| archive.path);
+        let boot = if self.machine == Machine::Iso {
+            Boot::Disc(iso::make(
+                workspace,
+                &package.name,
+                image,
+                initrd.as_deref(),
+                &self.append,
+            )?)
+        } else {
+            Boot::Kernel {
+                elf: image.path.clone(),
+                initrd,
+                append: self.append.clone(),
+            }
+        };
+        let net = if self.ports.is_empty() && !self.net {
+            Net::None
+        } else {
+            Net::User(self.ports.clone())
+        };
+        Ok(Vm {
+            cores: self.cores,
+            memory: self.memory,
+            net,
+            rng: self.rng,
+            disks: self.disks.make(workspace, package)?,
+            console_ports: self.placed_ports(workspace, package)?,
+            kvm: self.kvm,
+            globals: self.globals.clone(),
+            ..Vm::new(self.machine, boot)
+        })
+    }
+
+    /// The console ports, each with a socket.
+    fn placed_ports(&self, workspace: &Workspace, package: &Package) -> Result<Vec<ConsolePort>> {
+        if self.console_ports.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = workspace.target("run")?;
+        let placed = |port: &ConsolePort| port.placed(&folder, &package.name);
+        Ok(self.console_ports.iter().map(placed).collect())
+    }
+
+    /// Archives the files that the appliance wants to see, if it wants any.
+    pub(crate) fn archive(
+        &self,
+        workspace: &Workspace,
+        package: &Package,
+    ) -> Result<Option<Archive>> {
+        let Some(folder) = &self.share else {
+            return Ok(None);
+        };
+        let path = workspace
+            .target("archive")?
+            .join(format!("{}.tar", package.name));
+        toro_archive::write(folder, &path).map(Some)
+    }
+
+    /// QEMU would load an image over the end of memory without a word.
+    fn check_memory(&self, image: &Image, archive: Option<&Archive>) -> Result<()> {
+        let needed = image.facts.end + archive.map_or(0, |archive| archive.len);
+        if self.memory.bytes() < needed {
+            let enough = needed.div_ceil(1 << 20);
+            bail!(
+                "{} is too little memory: the image and its archive alone end at {needed:#x}; \
+                 give it more than --memory {enough}M",
+                self.memory
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The kernel's words, then `--`, then the service's.
+fn command_line(words: &str, args: &[String]) -> String {
+    if args.is_empty() {
+        words.to_owned()
+    } else {
+        format!("{words} -- {}", args.join(" "))
+    }
+    .trim()
+    .to_owned()
+}
+
+/// Runs QEMU on this console until it ends; Ctrl-C ends it.
+fn execute(command: &mut Command) -> Result<ExitCode> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    let mut child = command
+        .spawn()
+        .context("cannot start QEMU; `cargo xtask setup` installs it")?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if interrupted.load(Ordering::SeqCst) {
+            break end(&mut child)?;
+        }
+        thread::sleep(POLL);
+    };
+    if interrupted.load(Ordering::SeqCst) {
+        eprintln!("\nthe virtual machine was ended by Ctrl-C");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    match Verdict::from_status(status) {
+        Verdict::Success => Ok(ExitCode::SUCCESS),
+        verdict => bail!("{verdict}"),
+    }
+}
+
+/// Asks QEMU to end, so that it leaves the terminal as it found it, and insists after a while.
+fn end(child: &mut Child) -> Result<ExitStatus> {
+    // A failure means that it has ended already.
+    let _ = kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM);
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(POLL);
+    }
+    child.kill()?;
+    Ok(child.wait()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command_line;
+
+    #[test]
+    fn arguments_of_the_service_follow_two_dashes() {
+        let args = ["--port".to_owned(), "80".to_owned()];
+        assert_eq!(command_line("ip=dhcp", &args), "ip=dhcp -- --port 80");
+        assert_eq!(command_line("", &args), "-- --port 80");
+        assert_eq!(command_line("ip=dhcp", &[]), "ip=dhcp");
+        assert_eq!(command_line("", &[]), "");
+    }
+}

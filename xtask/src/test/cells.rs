@@ -1,0 +1,117 @@
+//! Special machines: interrupt lines, short queues, devices without their extras, devices on other cores.
+
+use super::Depth;
+use super::guest::Setting;
+use crate::qemu::Machine;
+use crate::run::Wish;
+
+/// What is special about a machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    /// How reports call it.
+    pub(super) name: &'static str,
+    pub(super) cores: Option<u32>,
+    append: &'static str,
+    /// Properties of devices.
+    pub(super) globals: &'static [&'static str],
+}
+
+impl Cell {
+    /// Nothing.
+    pub(super) const PLAIN: Self = Self {
+        name: "",
+        cores: None,
+        append: "",
+        globals: &[],
+    };
+
+    /// Makes the machine special.
+    pub(super) fn change(&self, wish: &mut Wish) {
+        wish.cores = self.cores.unwrap_or(wish.cores);
+        wish.append = format!("{} {}", self.append, wish.append).trim().to_owned();
+        let globals = self.globals.iter().map(|global| (*global).to_owned());
+        wish.globals.extend(globals);
+    }
+}
+
+/// No messages: devices share lines.
+pub(super) const LINES: Cell = Cell {
+    name: "interrupt lines",
+    cores: Some(2),
+    globals: &[
+        "virtio-blk-pci.vectors=0",
+        "virtio-net-pci.vectors=0",
+        "virtio-rng-pci.vectors=0",
+        "virtio-serial-pci.vectors=0",
+    ],
+    ..Cell::PLAIN
+};
+
+/// Queues of four, and none of what makes them fast.
+const SHORT: Cell = Cell {
+    name: "short plain queues",
+    globals: &[
+        "virtio-blk-device.queue-size=4",
+        "virtio-blk-device.event_idx=off",
+        "virtio-blk-device.indirect_desc=off",
+        "virtio-rng-device.event_idx=off",
+        "virtio-serial-device.event_idx=off",
+    ],
+    ..Cell::PLAIN
+};
+
+/// Every device on a core of its own.
+const SPREAD: Cell = Cell {
+    name: "devices on four cores",
+    cores: Some(4),
+    append: "dedicate=blk0:3,blk1:1,blk2:2,rng0:1,console0:2",
+    ..Cell::PLAIN
+};
+
+/// A second core, and devices as usual.
+pub(super) const TWO_CORES: Cell = Cell {
+    name: "2 cores",
+    cores: Some(2),
+    ..Cell::PLAIN
+};
+
+/// Cards without offloads.
+pub(super) const NO_OFFLOADS: Cell = Cell {
+    name: "no offloads",
+    globals: &[
+        "virtio-net-device.csum=off",
+        "virtio-net-device.guest_csum=off",
+        "virtio-net-device.mrg_rxbuf=off",
+        "virtio-net-device.event_idx=off",
+    ],
+    ..Cell::PLAIN
+};
+
+/// The special machines for that image.
+pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
+    if !["test-console", "test-devices"].contains(&image) {
+        return Vec::new();
+    }
+    let cells: &[(Cell, &[Machine])] = match depth {
+        Depth::Quick => &[(LINES, &[Machine::Pc])],
+        Depth::Normal => &[
+            (LINES, &[Machine::Pc]),
+            (SHORT, &[Machine::Q35]),
+            (SPREAD, &[Machine::Microvm]),
+        ],
+        Depth::Deep => &[
+            (LINES, &[Machine::Pc, Machine::Q35]),
+            (SHORT, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
+            (SPREAD, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
+        ],
+    };
+    let settings = |(cell, machines): &(Cell, &'static [Machine])| {
+        let cell = *cell;
+        machines.iter().map(move |&machine| Setting {
+            machine,
+            cores: None,
+            cell,
+        })
+    };
+    cells.iter().flat_map(settings).collect()
+}

@@ -1,0 +1,125 @@
+//! `hello` on every machine, small memories, and what an idle image costs.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::TIMEOUT;
+use crate::build::{self, Image, Profile};
+use crate::qemu::{Machine, Memory, Running, Verdict};
+use crate::run::Wish;
+use crate::test::Depth;
+use crate::test::tally::Tally;
+use crate::workspace::{Package, Workspace};
+
+/// The name of the case that [`idles`] is.
+pub(super) const IDLE: &str = "e2e: an idle server uses under 2 % of a core";
+
+/// The name of the deep case: the same for longer, on two cores, with less.
+pub(super) const IDLE_MINUTE: &str = "e2e: a minute idle on two cores uses under 1 % of a core";
+
+/// From start to power-off, on a busy machine.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Boots `hello`.
+pub(super) fn run(workspace: &Workspace, tally: &mut Tally, _: Depth) {
+    let on = |machine: Machine| format!("e2e: hello on {}", machine.name());
+    let small = "e2e: hello runs in 2 MiB";
+    let tiny = "e2e: too little memory ends with a message";
+    let mut names: Vec<String> = Machine::ALL.map(on).to_vec();
+    names.extend([small.to_owned(), tiny.to_owned()]);
+    if !names.iter().any(|name| tally.wants(name)) {
+        return;
+    }
+    let hello = workspace.appliance("hello").cloned();
+    let built = hello.and_then(|hello| {
+        let image = build::build(workspace, "hello", Profile::Release)?;
+        Ok((hello, image))
+    });
+    let (hello, image) = match built {
+        Ok(built) => built,
+        Err(error) => return tally.record("e2e: hello", Err(error)),
+    };
+    let case = |machine: Machine, memory: Option<Memory>| {
+        let (workspace, hello, image) = (workspace.clone(), hello.clone(), image.clone());
+        move || greets(&workspace, &hello, &image, machine, memory)
+    };
+    for machine in Machine::ALL {
+        tally.case(&on(machine), TIMEOUT, case(machine, None));
+    }
+    tally.case(small, TIMEOUT, case(Machine::Pc, Some(Memory::MIB * 2)));
+    let (workspace, hello, image) = (workspace.clone(), hello.clone(), image.clone());
+    tally.case(tiny, TIMEOUT, move || complains(&workspace, &hello, &image));
+}
+
+/// It prints its line and powers off.
+fn greets(
+    workspace: &Workspace,
+    hello: &Package,
+    image: &Image,
+    machine: Machine,
+    memory: Option<Memory>,
+) -> Result<()> {
+    let mut wish = Wish::of(hello, machine)?;
+    wish.memory = memory.unwrap_or(wish.memory);
+    let vm = wish.vm(workspace, hello, image)?;
+    let mut running = Running::start(&vm.command())?;
+    let verdict = running.wait(END_TIMEOUT)?;
+    let tail = running.tail();
+    ensure!(verdict == Verdict::Success, "{verdict}\n{tail}");
+    let greeted = running
+        .lines()
+        .iter()
+        .any(|line| line.contains("hello from Toro"));
+    ensure!(greeted, "it did not say hello\n{tail}");
+    Ok(())
+}
+
+/// With no memory behind the image it says so and ends as a failure.
+fn complains(workspace: &Workspace, hello: &Package, image: &Image) -> Result<()> {
+    let mut wish = Wish::of(hello, Machine::Pc)?;
+    // Firmware must find room beside the image, or it writes into it; so a share for each of many cores makes memory scarce.
+    (wish.memory, wish.cores) = (Memory::MIB * 2, 32);
+    let vm = wish.vm(workspace, hello, image)?;
+    let mut running = Running::start(&vm.command())?;
+    let verdict = running.wait(END_TIMEOUT)?;
+    let tail = running.tail();
+    ensure!(verdict == Verdict::Failure, "{verdict}\n{tail}");
+    let said = running.lines().iter().any(|line| line.contains("memory"));
+    ensure!(said, "it did not name the cause\n{tail}");
+    Ok(())
+}
+
+/// The process uses no more than `percent` of a core while nobody asks for anything for `watched`.
+pub(super) fn idles(pid: u32, watched: Duration, percent: u64) -> Result<()> {
+    let before = ticks(pid)?;
+    thread::sleep(watched);
+    let used = ticks(pid)? - before;
+    println!("        {used} ticks of 10 ms in {watched:?}");
+    // A tick is 10 ms, so a second has 100.
+    ensure!(
+        used <= percent * watched.as_secs(),
+        "it used {used} ticks of 10 ms in {watched:?}"
+    );
+    Ok(())
+}
+
+/// Processor time of a process, in ticks of 10 ms.
+fn ticks(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold blanks; user and system time are the 12th and 13th word behind it.
+    let words = stat
+        .rsplit_once(')')
+        .context("no name in /proc/PID/stat")?
+        .1;
+    let mut words = words.split_whitespace().skip(11);
+    let mut next = || {
+        words
+            .next()
+            .and_then(|word| word.parse::<u64>().ok())
+            .context("no time")
+    };
+    Ok(next()? + next()?)
+}

@@ -1,0 +1,78 @@
+//! Images that fail on purpose, once in each way that their manifest lists: each says what happened, and ends as a failure.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::tally::Tally;
+use crate::build::Image;
+use crate::qemu::{Machine, Running, Verdict};
+use crate::run::Wish;
+use crate::workspace::{Failure, Package, Workspace};
+
+/// From start to the end of the report, on a busy machine.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A case may take so long.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Boots the image once for each way to fail.
+pub(super) fn run(workspace: &Workspace, package: &Package, image: &Image, tally: &mut Tally) {
+    for failure in &package.toro().test.failures {
+        let name = format!("guest: {}: {}", package.name, failure.name);
+        let (workspace, package) = (workspace.clone(), package.clone());
+        let (image, failure) = (image.clone(), failure.clone());
+        tally.case(&name, TIMEOUT, move || {
+            reports(&workspace, &package, &image, &failure)
+        });
+    }
+}
+
+fn reports(
+    workspace: &Workspace,
+    package: &Package,
+    image: &Image,
+    failure: &Failure,
+) -> Result<()> {
+    let mut wish = Wish::of(package, Machine::Q35)?;
+    wish.append.clone_from(&failure.append);
+    let vm = wish.vm(workspace, package, image)?;
+    let mut running = Running::start(&vm.command())?;
+    let verdict = running.wait(END_TIMEOUT)?;
+    let console = running.lines().join("\n    | ");
+    ensure!(verdict == Verdict::Failure, "{verdict}\n    | {console}");
+    let missing = first_missing(&console, &failure.console);
+    if let Some(text) = missing {
+        anyhow::bail!("`{text}` is not on the console, or not in its place\n    | {console}");
+    }
+    Ok(())
+}
+
+/// The first of `wanted` that does not follow those before it in `console`.
+fn first_missing<'a>(console: &str, wanted: &'a [String]) -> Option<&'a str> {
+    let mut rest = console;
+    for text in wanted {
+        match rest.split_once(text.as_str()) {
+            Some((_, behind)) => rest = behind,
+            None => return Some(text),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_missing;
+
+    #[test]
+    fn texts_must_come_in_their_order() {
+        let check = |wanted: &[&str], expected| {
+            let wanted: Vec<String> = wanted.iter().map(|&text| text.to_owned()).collect();
+            assert_eq!(first_missing("one two three", &wanted), expected);
+        };
+        check(&["one", "three"], None);
+        check(&["two", "one"], Some("one"));
+        check(&["one", "one"], Some("one"));
+        check(&["four"], Some("four"));
+    }
+}

@@ -1,0 +1,183 @@
+//! Ring 3: the images `appliances/test-*` on every machine.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::cells::{self, Cell};
+use super::report::Report;
+use super::tally::Tally;
+use super::{Depth, disks, failure, ports};
+use crate::build::{self, Image, Profile};
+use crate::qemu::{Machine, Running, Verdict};
+use crate::run::Wish;
+use crate::workspace::{Package, Workspace};
+
+/// A case, and the boot before the first, may take so long.
+const CASE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// After the report an image has so long to end.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A machine that an image is booted on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) machine: Machine,
+    /// The number of cores, `None` for that of the manifest.
+    pub(super) cores: Option<u32>,
+    /// What is special about it.
+    pub(super) cell: Cell,
+}
+
+/// Boots every test image on every machine, and some on special ones.
+pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
+    let machines = depth.pick(
+        &[Machine::Pc, Machine::Microvm][..],
+        &Machine::ALL,
+        &Machine::ALL,
+    );
+    let images = workspace
+        .appliances()
+        .into_iter()
+        .filter(|package| package.name.starts_with("test-"));
+    for package in images {
+        if !machines
+            .iter()
+            .any(|machine| may_hold_wanted(tally, &package.name, *machine))
+        {
+            continue;
+        }
+        eprintln!("ring 3: {}", package.name);
+        match build::build(workspace, &package.name, Profile::Release) {
+            Ok(image) => {
+                failure::run(workspace, package, &image, tally);
+                for setting in settings(package, machines, depth) {
+                    on_machine(workspace, package, &image, setting, tally);
+                }
+            }
+            Err(error) => tally.record(&format!("guest: {}", package.name), Err(error)),
+        }
+    }
+}
+
+/// The machines of an image: the plain ones, then the special ones.
+fn settings(package: &Package, machines: &[Machine], depth: Depth) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for &machine in machines {
+        settings.extend(
+            cores(package, machine, depth)
+                .into_iter()
+                .map(|cores| Setting {
+                    machine,
+                    cores,
+                    cell: Cell::PLAIN,
+                }),
+        );
+    }
+    settings.extend(cells::of(&package.name, depth));
+    settings
+}
+
+/// The numbers of cores to boot with: all of the manifest's where the machine is one of the two kinds that differ, else the largest.
+fn cores(package: &Package, machine: Machine, depth: Depth) -> Vec<Option<u32>> {
+    let toro = package.toro();
+    if !toro.test.failures.is_empty() {
+        return Vec::new();
+    }
+    let listed = &toro.test.cores;
+    let all = depth != Depth::Quick && matches!(machine, Machine::Q35 | Machine::Microvm);
+    match listed.last() {
+        None => vec![None],
+        Some(_) if all => listed.iter().copied().map(Some).collect(),
+        Some(&most) => vec![Some(most)],
+    }
+}
+
+/// Whether a case of that image can have a wanted name: its own name is known only when it runs.
+fn may_hold_wanted(tally: &Tally, image: &str, machine: Machine) -> bool {
+    let start = prefix(image, machine);
+    tally
+        .filter()
+        .is_none_or(|filter| start.contains(filter) || !is_elsewhere(filter))
+}
+
+/// Whether a name with `filter` in it is in another ring, or in the image that is named.
+fn is_elsewhere(filter: &str) -> bool {
+    ["e2e", "host", "test-"]
+        .iter()
+        .any(|start| filter.starts_with(start))
+}
+
+fn prefix(image: &str, machine: Machine) -> String {
+    format!("guest: {image} on {}", machine.name())
+}
+
+fn on_machine(
+    workspace: &Workspace,
+    package: &Package,
+    image: &Image,
+    setting: Setting,
+    tally: &mut Tally,
+) {
+    let Setting {
+        machine,
+        cores,
+        cell,
+    } = setting;
+    let cores = cores.map(|cores| format!(" with {cores} cores"));
+    let special = (!cell.name.is_empty()).then(|| format!(" with {}", cell.name));
+    let with = [cores, special].map(Option::unwrap_or_default).concat();
+    let prefix = format!("{}{with}: ", prefix(&package.name, machine));
+    match boot(workspace, package, image, setting) {
+        Ok(cases) => {
+            for (name, result) in cases {
+                let name = format!("{prefix}{name}");
+                if tally.wants(&name) {
+                    tally.record(&name, result.map_err(|why| anyhow!(why)));
+                }
+            }
+        }
+        Err(error) => tally.record(&format!("{prefix}boot"), Err(error)),
+    }
+}
+
+/// Boots the image and follows its report to the end.
+fn boot(
+    workspace: &Workspace,
+    package: &Package,
+    image: &Image,
+    setting: Setting,
+) -> Result<Vec<(String, Result<(), String>)>> {
+    let mut wish = Wish::of(package, setting.machine)?;
+    wish.cores = setting.cores.unwrap_or(wish.cores);
+    setting.cell.change(&mut wish);
+    wish.on_free_ports()?;
+    let vm = wish.vm(workspace, package, image)?;
+    let mut running = Running::start(&vm.command()).context("cannot boot the image")?;
+    let mut players = ports::Players::start(&vm.console_ports);
+    let mut report = Report::default();
+    let mut index = 0;
+    let mut deadline = Instant::now() + CASE_TIMEOUT;
+    while let Some(line) = running.line(index, deadline) {
+        players.hear(&line);
+        if report.feed(&line) {
+            deadline = Instant::now() + CASE_TIMEOUT;
+        }
+        index += 1;
+    }
+    let why = match running.wait(END_TIMEOUT) {
+        Ok(verdict) => verdict.to_string(),
+        Err(_) => format!("nothing came for {CASE_TIMEOUT:?}"),
+    };
+    let ended = running.wait(Duration::ZERO).ok();
+    let mut cases = report.finish(&format!("{why}\n{}", running.tail()));
+    cases.extend(disks::compare(&running.lines(), &vm.disks));
+    // The other ends of its ports see the end of the machine, if nothing else.
+    drop(running);
+    cases.extend(players.finish());
+    let all_passed = cases.iter().all(|(_, result)| result.is_ok());
+    if all_passed && ended != Some(Verdict::Success) {
+        cases.push(("exit".to_owned(), Err(why)));
+    }
+    Ok(cases)
+}
