@@ -1,0 +1,89 @@
+//! The block that the GS base of each core points at: who it is, and which interrupts have arrived.
+//!
+//! The assembly of `trap.rs` knows the offsets of the fields; the assertions below hold them in place.
+
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::GsBase;
+
+/// The most cores that an image can use.
+pub const MAX_CORES: usize = 64;
+
+/// What interrupt entry and [`id`] need, one cache line a core.
+#[repr(C, align(64))]
+pub(crate) struct CoreLocal {
+    id: AtomicU64,
+    /// One bit for each interrupt vector from [`crate::trap::FIRST_IRQ`]; set by the stubs, taken by the scheduler loop.
+    pending: AtomicU64,
+    /// Where the stubs write the end of interrupt: the register's address, or 0 for the x2APIC's MSR.
+    pub(crate) eoi: AtomicU64,
+    /// The local APIC's id, by which other cores and devices address this one.
+    pub(crate) apic_id: AtomicU32,
+}
+
+const _: () = assert!(offset_of!(CoreLocal, id) == 0);
+const _: () = assert!(offset_of!(CoreLocal, pending) == 8);
+const _: () = assert!(offset_of!(CoreLocal, eoi) == 16);
+
+static CORES: [CoreLocal; MAX_CORES] = [const {
+    CoreLocal {
+        id: AtomicU64::new(0),
+        pending: AtomicU64::new(0),
+        eoi: AtomicU64::new(0),
+        apic_id: AtomicU32::new(0),
+    }
+}; MAX_CORES];
+
+/// Makes the running processor core `id`: the first step of each core.
+///
+/// # Panics
+/// Panics if `id` is not below [`MAX_CORES`].
+pub fn init(id: usize) {
+    let block = &CORES[id];
+    block.id.store(id as u64, Ordering::Relaxed);
+    GsBase::write(VirtAddr::from_ptr(block));
+}
+
+/// The running core's number, from 0 for the one that booted.
+///
+/// Only in images: on a host the GS base belongs to the operating system.
+#[inline(always)]
+pub fn id() -> usize {
+    let id: usize;
+    // SAFETY: `init` pointed the GS base at this core's block, whose first field is its number.
+    unsafe { asm!("mov {}, gs:[0]", out(reg) id, options(nostack, preserves_flags, readonly)) };
+    id
+}
+
+/// The running core's block.
+pub(crate) fn current() -> &'static CoreLocal {
+    &CORES[id()]
+}
+
+/// The local APIC's id of core `id`.
+///
+/// # Panics
+/// Panics if `id` is not below [`MAX_CORES`].
+pub fn apic_id(id: usize) -> u32 {
+    CORES[id].apic_id.load(Ordering::Relaxed)
+}
+
+/// Whether an interrupt has arrived on this core since the last [`take_pending`].
+#[inline(always)]
+pub fn has_pending() -> bool {
+    let pending: u64;
+    // SAFETY: the second field of the block that the GS base points at; see `id`.
+    unsafe {
+        asm!("mov {}, gs:[8]", out(reg) pending, options(nostack, preserves_flags, readonly))
+    };
+    pending != 0
+}
+
+/// Takes the set of vectors that have arrived on this core, as bits from [`crate::trap::FIRST_IRQ`].
+pub fn take_pending() -> u64 {
+    // Relaxed: only interrupt stubs of this very core write the word, in order with its instructions.
+    current().pending.swap(0, Ordering::Relaxed)
+}
