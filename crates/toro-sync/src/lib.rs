@@ -1,0 +1,18 @@
+//! Guards: the few ways in which code shares a value.
+//!
+//! [`PerCore`] is the rule: each core has its own and nobody locks. [`SpinLock`] and [`Once`] are for start-up, and for
+//! what all cores reach when something has gone wrong (the console).
+
+#![no_std]
+
+extern crate alloc;
+
+mod per_core;
+
+pub use per_core::PerCore;
+
+/// A lock that spins: never held across a switch, and never taken by an interrupt.
+pub type SpinLock<T> = spin::Mutex<T>;
+
+/// A value that is set once, at start-up, and read ever after.
+pub type Once<T> = spin::Once<T>;
