@@ -1,0 +1,20 @@
+//! Fakes for tests on the host: a virtio device that works, or lies.
+//!
+//! A test holds a [`FakeDevice`], and its driver the [`FakeTransport`] of the same device. The test takes what the
+//! driver offers ([`FakeDevice::take`]), uses it ([`FakeDevice::complete`]), or breaks the rules: [`Lies`] for what
+//! the device says about itself, [`FakeDevice::put_used`] and [`FakeDevice::set_used_index`] for its rings.
+//! [`FakeNet`] is a network card on top, [`FakeBlk`] a disk. Everything is deterministic; [`Random`] repeats by its seed.
+
+mod blk;
+mod device;
+mod net;
+mod random;
+mod rings;
+mod waker;
+
+pub use blk::FakeBlk;
+pub use device::{FakeDevice, FakeTransport, Lies};
+pub use net::FakeNet;
+pub use random::Random;
+pub use rings::Request;
+pub use waker::CountingWaker;
