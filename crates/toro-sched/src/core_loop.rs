@@ -1,0 +1,273 @@
+//! The scheduler of a core: who runs, who is next, and the change from one to the other.
+//!
+//! There is no scheduler thread. Whoever gives up the core calls [`switch_away`], which takes in what has arrived (interrupts,
+//! and threads from other cores), picks the next thread and changes to it; with nothing ready it waits in `idle`, still on the old
+//! stack.
+
+use alloc::sync::Arc;
+use core::cell::Cell;
+use core::mem::{self, ManuallyDrop};
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use toro_arch::context;
+use toro_arch::core_local::{self, MAX_CORES};
+use toro_queue::{Mailbox, Posted};
+use toro_sync::PerCore;
+
+use crate::idle;
+use crate::run_queue::RunQueue;
+use crate::stack::StackCache;
+use crate::thread::{Block, OnPanic, SpawnError};
+
+/// What one core schedules.
+struct Core {
+    current: Cell<*const Block>,
+    ready: RunQueue<Block>,
+    /// The core's own of [`MAILBOXES`].
+    mailbox: &'static Mailbox<Arc<Block>>,
+    stacks: StackCache,
+    /// Whether the running code is the scheduler's own, or a waker that it has called.
+    is_busy: Cell<bool>,
+}
+
+static CORE: PerCore<Core> = PerCore::new();
+
+/// Threads that other cores have woken or spawned, a mailbox for each core.
+static MAILBOXES: [Mailbox<Arc<Block>>; MAX_CORES] = [const { Mailbox::new() }; MAX_CORES];
+
+/// How many cores run.
+static CORES: AtomicUsize = AtomicUsize::new(1);
+
+/// How many cores run: threads can be spawned on those below this number.
+pub fn cores() -> usize {
+    CORES.load(Ordering::Acquire)
+}
+
+/// Says how many cores run, once they do.
+pub fn set_cores(cores: usize) {
+    CORES.store(cores, Ordering::Release);
+}
+
+/// Makes the running code the first thread of this core. The guard page below its stack is at `guard`.
+///
+/// From `seed` it is drawn where in their stacks other threads begin; with 0 that is the top.
+pub fn init(guard: u64, seed: u64) {
+    let boot = Arc::new(Block::booted(core_local::id(), guard));
+    CORE.init(Core {
+        current: Cell::new(Arc::into_raw(boot)),
+        ready: RunQueue::new(),
+        mailbox: &MAILBOXES[core_local::id()],
+        stacks: StackCache::new(seed),
+        is_busy: Cell::new(false),
+    });
+}
+
+/// Lets every thread that is ready run before this one goes on.
+pub fn yield_now() {
+    CORE.with(|core| {
+        collect(core);
+        // SAFETY: 1. the running thread is in no queue; 2. it has not ended.
+        if let Some(next) = unsafe { core.ready.exchange(core.current.get()) } {
+            switch_to(core, next);
+        }
+    });
+}
+
+/// Parks the running thread unless a wake-up is waiting for it.
+pub(crate) fn park() {
+    CORE.with(|core| {
+        // SAFETY: the running thread is alive.
+        let current = unsafe { &*core.current.get() };
+        if current.word.begin_wait() {
+            switch_away(core);
+        }
+    });
+}
+
+/// The running thread, with a count of its own.
+pub(crate) fn current() -> Arc<Block> {
+    with_current(Arc::clone)
+}
+
+/// The running thread, if threads have begun.
+pub(crate) fn try_current() -> Option<Arc<Block>> {
+    CORE.is_init().then(current)
+}
+
+/// Calls `f` with the running thread.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(&Arc<Block>) -> R) -> R {
+    let block = CORE.with(|core| core.current.get());
+    // SAFETY: the scheduler holds a count of the running thread from start to end; it is only borrowed here.
+    f(&ManuallyDrop::new(unsafe { Arc::from_raw(block) }))
+}
+
+/// Gives a new thread of this core its stack and puts it into the run queue.
+pub(crate) fn begin(block: &Arc<Block>) -> Result<(), SpawnError> {
+    CORE.with(|core| {
+        block.begin(&core.stacks)?;
+        start(core, Arc::clone(block));
+        Ok(())
+    })
+}
+
+/// Takes a thread that has begun in: the scheduler's count of it is `block`.
+fn start(core: &Core, block: Arc<Block>) {
+    // SAFETY: 1. a new thread is in no queue; 2. its count is kept until it ends.
+    unsafe { core.ready.push(Arc::into_raw(block)) };
+}
+
+/// Puts a thread of this core that a waker has just claimed into the run queue.
+pub(crate) fn enqueue(block: &Arc<Block>) {
+    // SAFETY: 1. it was waiting, and the caller alone claimed it; 2. it has not ended, since it waited.
+    CORE.with(|core| unsafe { core.ready.push(Arc::as_ptr(block)) });
+}
+
+/// Sends a thread to its home core: a new one, or one that a waker has just claimed.
+pub(crate) fn post(block: Arc<Block>) {
+    let home = block.home;
+    match MAILBOXES[home].post(block) {
+        Ok(Posted::Wake) => toro_arch::apic::send_ipi(home, toro_irq::WAKE.number()),
+        Ok(Posted::First | Posted::Behind) => {}
+        Err(_) => unreachable!("a thread is claimed once before it runs again"),
+    }
+}
+
+/// Ends the running thread. What its frames own is not dropped: a thread that returns from its function has dropped it.
+pub fn end() -> ! {
+    CORE.with(|core| {
+        let current = core.current.get();
+        // SAFETY: the running thread is alive: the scheduler still holds its count.
+        let block = unsafe { &*current };
+        block.word.end();
+        block.end.announce();
+        let next = next(core);
+        core.current.set(next);
+        // SAFETY: the next thread is alive: it was queued.
+        let to = unsafe { &*next }.context.get();
+        // SAFETY: 1. `next` was in the queue, so it is not running, and an ended thread is in no queue, so it is another; 2. nobody
+        // queues a thread that has ended; 3. a switch leaves room for the frames of a wake-up, which are larger.
+        unsafe { context::leave(to, bury, current.cast()) }
+    })
+}
+
+/// Whether the running thread can end where it is, without its core or the image.
+///
+/// Not if it is essential, nor in the middle of a switch: it may be queued already.
+pub fn can_end_alone() -> bool {
+    CORE.try_with(|core| {
+        // SAFETY: the running thread is alive.
+        let block = unsafe { &*core.current.get() };
+        block.word.is_active()
+            && !core.is_busy.get()
+            && !matches!(block.on_panic, OnPanic::EndImage)
+    })
+    .unwrap_or(false)
+}
+
+/// Ends the running thread from within a panic: its frames are never left.
+///
+/// Objects in them are not dropped, and since others may still refer to those (a pinned future in a list of waiters), the stack is
+/// never used again.
+pub fn end_panicked() -> ! {
+    with_current(|block| {
+        if let OnPanic::Call(rescue) = block.on_panic {
+            rescue();
+        }
+        mem::forget(block.take_stack());
+    });
+    end()
+}
+
+/// Takes in what has arrived: wakes whoever waits for an interrupt or a moment, and opens the mail.
+#[inline]
+fn collect(core: &Core) {
+    if core_local::has_pending() {
+        core.is_busy.set(true);
+        if toro_irq::dispatch().timer {
+            toro_time::expire();
+        }
+        core.is_busy.set(false);
+    }
+    if !core.mailbox.is_empty() {
+        open_mail(core);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn open_mail(core: &Core) {
+    core.is_busy.set(true);
+    for block in core.mailbox.take_all() {
+        match block.begin(&core.stacks) {
+            Ok(true) => start(core, block),
+            // SAFETY: 1. it was claimed by the waker that posted it, and is in no queue; 2. it has not ended, since it waited.
+            Ok(false) => unsafe { core.ready.push(Arc::as_ptr(&block)) },
+            Err(error) => {
+                log::error!("thread {} ends before it begins: {error}", block.name);
+                block.word.end();
+                block.end.announce();
+            }
+        }
+    }
+    core.is_busy.set(false);
+}
+
+/// Changes to the next thread that is ready; returns when the one that called is run again.
+///
+/// The caller has put the running thread wherever it belongs: the run queue, or a waker's hands.
+fn switch_away(core: &Core) {
+    switch_to(core, next(core));
+}
+
+/// Changes to `next`, which was taken out of the run queue. The last thing that a caller does, so that it becomes a jump.
+#[inline]
+fn switch_to(core: &Core, next: *const Block) {
+    let previous = core.current.replace(next);
+    if ptr::eq(previous, next) {
+        return;
+    }
+    // SAFETY: the previous thread is alive: it has not ended.
+    let from = unsafe { &*previous }.context.get();
+    // SAFETY: the next thread is alive: it was queued.
+    let to = unsafe { &*next }.context.get();
+    // SAFETY: 1. `next` was saved by an earlier switch or is new, and was in the queue, so it is not running; 2. blocks
+    // do not move.
+    unsafe { context::switch(from, to) };
+}
+
+/// Buries a thread that has ended: the first thing that is done on the stack of the next one.
+///
+/// Gives the ended one's stack back now, on the home core; handles elsewhere may keep the block.
+extern "C" fn bury(ended: *const ()) {
+    // SAFETY: the count that `init` or `start` turned into a pointer; the thread runs no more, and this is another stack.
+    let block = unsafe { Arc::from_raw(ended.cast::<Block>()) };
+    if let Some(stack) = block.take_stack() {
+        CORE.with(|core| core.stacks.put(stack));
+    }
+}
+
+/// The next thread to run, waiting for one if need be.
+#[inline]
+fn next(core: &Core) -> *const Block {
+    collect(core);
+    match core.ready.pop() {
+        Some(block) => block,
+        None => wait_for_next(core),
+    }
+}
+
+/// The next thread to run, when none is ready. Out of line, so that a switch saves no registers for it.
+#[cold]
+#[inline(never)]
+fn wait_for_next(core: &Core) -> *const Block {
+    loop {
+        idle::wait(core.mailbox);
+        open_mail(core);
+        collect(core);
+        if let Some(block) = core.ready.pop() {
+            return block;
+        }
+    }
+}
