@@ -1,0 +1,21 @@
+//! The virtio disk (VIRTIO 1.3, 5.2): one queue of requests behind [`BlockDevice`](toro_dev::block::BlockDevice).
+//!
+//! [`VirtioBlk::probe`] agrees on features and reads what the disk is. A request is a chain of three: a header for the device to read, the
+//! data, and a byte in which the device says how it went; [`request`] holds their layout. Headers and status bytes come from pools.
+//!
+//! A device that breaks a rule is given up: what is in flight completes as failed, without its buffer, which the device may still write to.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod device;
+mod probe;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+pub use device::VirtioBlk;
+pub use probe::{Config, ProbeError};

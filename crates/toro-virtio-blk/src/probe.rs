@@ -1,0 +1,160 @@
+//! [`VirtioBlk::probe`]: from a transport to a disk that runs.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use toro_dev::block::BlockInfo;
+use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC};
+use toro_virtio::{DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+
+use crate::device::VirtioBlk;
+
+/// Feature bits of disks (5.2.3).
+mod feature {
+    pub(super) const SIZE_MAX: u64 = 1 << 1;
+    pub(super) const RO: u64 = 1 << 5;
+    pub(super) const BLK_SIZE: u64 = 1 << 6;
+    pub(super) const FLUSH: u64 = 1 << 9;
+    pub(super) const DISCARD: u64 = 1 << 13;
+    pub(super) const WRITE_ZEROES: u64 = 1 << 14;
+}
+
+/// Offsets of configuration fields (5.2.4).
+mod field {
+    pub(super) const CAPACITY: usize = 0;
+    pub(super) const SIZE_MAX: usize = 8;
+    pub(super) const BLK_SIZE: usize = 20;
+    pub(super) const MAX_DISCARD: usize = 36;
+    pub(super) const MAX_WRITE_ZEROES: usize = 48;
+}
+
+const REQUESTS: u16 = 0;
+/// The most bytes of a request, for a device that names no limit.
+const MOST_BYTES: u32 = 1 << 20;
+/// Bytes of a block: at least a sector.
+const BLOCKS: core::ops::RangeInclusive<u32> = SECTOR..=1 << 16;
+const SECTOR: u32 = 512;
+/// More sectors than this no disk has: their bytes fit into 64 bits.
+const MOST_SECTORS: u64 = 1 << 55;
+
+/// How much may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Descriptors: as many requests, or a third where the device takes no indirect ones.
+    pub queue: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { queue: 128 }
+    }
+}
+
+/// Why a disk could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeError {
+    /// The device is something else.
+    NotBlock(DeviceType),
+    /// Its features do not suit.
+    Negotiate(NegotiateError),
+    /// Its configuration is too short or never at rest.
+    Config,
+    /// Its queue could not be set up.
+    Queue(SetQueueError),
+    /// Its queue has too few descriptors for a request.
+    ShortQueue(u16),
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBlock(other) => write!(f, "device type {} is no disk", other.0),
+            Self::Negotiate(error) => write!(f, "{error}"),
+            Self::Config => f.write_str("the device has no proper configuration"),
+            Self::Queue(error) => write!(f, "{error}"),
+            Self::ShortQueue(size) => write!(f, "a queue of {size} is too short for a request"),
+        }
+    }
+}
+
+impl core::error::Error for ProbeError {}
+
+impl VirtioBlk {
+    /// Starts the disk behind `transport`.
+    ///
+    /// # Errors
+    /// Fails if it is no disk, does not follow version 1, tells nonsense about itself, or memory runs short. The device is
+    /// then marked as failed.
+    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+        let device_type = transport.device_type();
+        if device_type != DeviceType::BLOCK {
+            return Err(ProbeError::NotBlock(device_type));
+        }
+        match start(&mut *transport, config) {
+            Ok((queue, info)) => Ok(Self::new(transport, queue, info)),
+            Err(error) => {
+                device::fail(&mut *transport);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn start(transport: &mut dyn Transport, config: Config) -> Result<(Queue, BlockInfo), ProbeError> {
+    let wanted = feature::SIZE_MAX | feature::RO | feature::BLK_SIZE | feature::FLUSH;
+    let wanted = wanted | feature::DISCARD | feature::WRITE_ZEROES;
+    let wanted = wanted | INDIRECT_DESC | EVENT_IDX | ACCESS_PLATFORM;
+    let features = device::negotiate(transport, wanted, 0).map_err(ProbeError::Negotiate)?;
+    let read = |transport: &dyn Transport| identity(transport, features);
+    let info = device::consistent(transport, read).ok_or(ProbeError::Config)?;
+    let queue =
+        Queue::new(transport, REQUESTS, config.queue, features).map_err(ProbeError::Queue)?;
+    // Three for header, data and status. An indirect table may not be longer than the queue either (2.7.5.3.1).
+    if queue.size() < 4 {
+        return Err(ProbeError::ShortQueue(queue.size()));
+    }
+    device::start(transport);
+    Ok((queue, info))
+}
+
+/// Reads what the disk is, and keeps it within bounds.
+fn identity(transport: &dyn Transport, features: u64) -> Option<BlockInfo> {
+    let has = |bit| features & bit != 0;
+    let optional = |bit, offset| match has(bit) {
+        true => device::field::<u32>(transport, offset),
+        false => Some(0),
+    };
+    let block_size = match optional(feature::BLK_SIZE, field::BLK_SIZE)? {
+        size if size.is_power_of_two() && BLOCKS.contains(&size) => size,
+        0 => SECTOR,
+        size => {
+            log::warn!("blk: the device names blocks of {size} bytes; using {SECTOR}");
+            SECTOR
+        }
+    };
+    let most = match optional(feature::SIZE_MAX, field::SIZE_MAX)? {
+        0 => MOST_BYTES,
+        most => most.clamp(block_size, MOST_BYTES),
+    };
+    Some(BlockInfo {
+        sectors: capacity(transport)?,
+        block_size,
+        max_transfer: most - most % block_size,
+        max_discard: optional(feature::DISCARD, field::MAX_DISCARD)?,
+        max_write_zeroes: optional(feature::WRITE_ZEROES, field::MAX_WRITE_ZEROES)?,
+        is_read_only: has(feature::RO),
+        can_flush: has(feature::FLUSH),
+    })
+}
+
+/// The size of the disk in sectors.
+fn capacity(transport: &dyn Transport) -> Option<u64> {
+    let low: u32 = device::field(transport, field::CAPACITY)?;
+    let high: u32 = device::field(transport, field::CAPACITY + 4)?;
+    Some((u64::from(low) | u64::from(high) << 32).min(MOST_SECTORS))
+}
+
+/// The size of the disk now, if the device lets it be read.
+pub(crate) fn read_capacity(transport: &dyn Transport) -> Option<u64> {
+    device::consistent(transport, capacity)
+}
