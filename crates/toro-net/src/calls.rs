@@ -1,0 +1,375 @@
+//! What sockets ask of the stack. Calls never wait: they answer `Pending` and keep the waker.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::task::{Poll, Waker};
+
+use smoltcp::socket::tcp;
+use toro_time::Instant;
+
+use crate::address;
+use crate::birth;
+use crate::clock;
+use crate::config::EPHEMERAL_PORTS;
+use crate::connection::{self, Connection, End, Stage};
+use crate::demux::Target;
+use crate::error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+use crate::packet::Tuple;
+use crate::random;
+use crate::slab::SlotId;
+use crate::stack::Stack;
+
+/// Names a connection of a stack.
+pub type ConnectionId = SlotId;
+
+/// Which half of a connection to shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Reads end, whatever still arrives.
+    Read,
+    /// The peer sees the end of the stream after all that was written.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// Listeners.
+impl Stack {
+    /// Binds a listener to `address`; port 0 stands for a free one. Returns the address it got.
+    ///
+    /// # Errors
+    /// Fails if the port is taken or the address is someone else's.
+    pub fn bind(&mut self, address: SocketAddrV4) -> Result<SocketAddrV4, BindError> {
+        let any = address.ip().is_unspecified();
+        let known = self.own_address();
+        if !any && known.is_some_and(|own| own != *address.ip()) {
+            return Err(BindError::NotOurAddress);
+        }
+        let own = (!any).then_some(*address.ip());
+        let backlog = self.config.limits.backlog;
+        let mut ports = EPHEMERAL_PORTS;
+        let bound = match address.port() {
+            0 => ports.find(|port| self.listeners.bind(own, *port, backlog)),
+            port => self.listeners.bind(own, port, backlog).then_some(port),
+        };
+        let port = bound.ok_or(BindError::PortInUse)?;
+        Ok(SocketAddrV4::new(*address.ip(), port))
+    }
+
+    /// Closes the listener of `port`. Connections that nobody has accepted are reset.
+    pub fn unbind(&mut self, now: Instant, port: u16) {
+        let Some(listener) = self.listeners.unbind(port) else {
+            return;
+        };
+        for id in listener.ready {
+            self.abort(now, id);
+        }
+    }
+
+    /// Takes the oldest connection of the listener of `port`, or keeps `waker` until there is one.
+    ///
+    /// `ticket` is the caller's place in the line; [`leave_line`](Self::leave_line) gives it up.
+    pub fn accept(
+        &mut self,
+        port: u16,
+        ticket: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Poll<Result<ConnectionId, AcceptError>> {
+        let Some(listener) = self.listeners.get_mut(port) else {
+            return Poll::Ready(Err(AcceptError::Closed));
+        };
+        let Some(id) = listener.ready.pop_front() else {
+            *ticket = Some(listener.wait(*ticket, waker));
+            return Poll::Pending;
+        };
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.stage = Stage::Open;
+        }
+        Poll::Ready(Ok(id))
+    }
+
+    /// Gives up a place in the line for connections of `port`.
+    pub fn leave_line(&mut self, port: u16, ticket: u64) {
+        if let Some(listener) = self.listeners.get_mut(port) {
+            listener.leave(ticket);
+        }
+    }
+}
+
+/// Connections.
+impl Stack {
+    /// Asks `remote` for a connection; [`poll_connected`](Self::poll_connected) tells the outcome.
+    ///
+    /// # Errors
+    /// Fails if `remote` cannot be reached from here or there is no port or memory left.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddrV4,
+    ) -> Result<ConnectionId, ConnectError> {
+        let local = self.own_address().ok_or(ConnectError::Unreachable)?;
+        if !address::is_unicast(*remote.ip()) || remote.port() == 0 || *remote.ip() == local {
+            return Err(ConnectError::Unreachable);
+        }
+        if self.connections.len() >= self.config.limits.connections {
+            return Err(ConnectError::NoResources);
+        }
+        let tuple = self
+            .choose_port(local, remote)
+            .ok_or(ConnectError::NoResources)?;
+        let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
+        let lone = birth::connecting(&self.config, &tuple, isn, clock::to_smoltcp(now))
+            .ok_or(ConnectError::NoResources)?;
+        let mut connection = Connection::new(lone, tuple, isn, 0);
+        connection.stage = Stage::Connecting;
+        // The SYN takes a number.
+        connection.delivered = isn.wrapping_add(1);
+        connection.deadline = Some(now + self.config.times.connect);
+        let id = self.connections.insert(connection);
+        self.demux.set(tuple, Target::Connection(id));
+        self.send(now, id);
+        self.rouse();
+        Ok(id)
+    }
+
+    /// Chooses a port that makes a new tuple, by a walk from a secret place (RFC 6056, 3.3.3).
+    fn choose_port(&mut self, local: Ipv4Addr, remote: SocketAddrV4) -> Option<Tuple> {
+        let (first, last) = (*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end());
+        let count = u64::from(last - first) + 1;
+        let peer = u64::from(remote.ip().to_bits()) << 16 | u64::from(remote.port());
+        let offset = u64::from(random::low_word(self.secrets.port.hash(1, peer)));
+        for _ in 0..count {
+            let step = (offset + self.ports_used) % count;
+            self.ports_used += 1;
+            let tuple = Tuple {
+                local,
+                remote: *remote.ip(),
+                local_port: first + u16::try_from(step).expect("below the number of ports"),
+                remote_port: remote.port(),
+            };
+            if self.demux.find(&tuple).is_none() {
+                return Some(tuple);
+            }
+        }
+        None
+    }
+
+    /// Tells whether `id` is connected, or keeps `waker` until that is known.
+    pub fn poll_connected(
+        &mut self,
+        id: ConnectionId,
+        waker: &Waker,
+    ) -> Poll<Result<(), ConnectError>> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Poll::Ready(Err(ConnectError::Aborted));
+        };
+        let state = connection.socket().state();
+        if connection::is_opening(state) {
+            keep(&mut connection.writer, waker);
+            return Poll::Pending;
+        }
+        Poll::Ready(match (state, connection.end) {
+            (tcp::State::Closed, Some(End::Reset)) => Err(ConnectError::Refused),
+            (tcp::State::Closed, Some(End::TimedOut)) => Err(ConnectError::TimedOut),
+            (tcp::State::Closed, _) => Err(ConnectError::Aborted),
+            _ => Ok(()),
+        })
+    }
+
+    /// Reads into `buffer`; 0 bytes mean the end of the stream. Keeps `waker` if there is nothing yet.
+    pub fn read(
+        &mut self,
+        id: ConnectionId,
+        buffer: &mut [u8],
+        waker: &Waker,
+    ) -> Poll<Result<usize, ReadError>> {
+        self.read_with(id, waker, |connection| {
+            let read = connection.socket_mut().recv_slice(buffer)?;
+            Ok((read, read, read == 0 && !buffer.is_empty()))
+        })
+    }
+
+    /// Shows `look` the received bytes that lie in one piece, and takes as many as it says.
+    ///
+    /// An empty slice means the end of the stream.
+    pub fn read_in_place(
+        &mut self,
+        id: ConnectionId,
+        waker: &Waker,
+        look: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<Result<usize, ReadError>> {
+        self.read_with(id, waker, |connection| {
+            if !connection.socket().can_recv() && connection.socket().may_recv() {
+                return Ok((0, 0, true));
+            }
+            connection.socket_mut().recv(|bytes| {
+                let taken = look(bytes).min(bytes.len());
+                (taken, (taken, taken, false))
+            })
+        })
+    }
+
+    /// Reads through `take`, which returns what it took, the answer, and whether to wait.
+    fn read_with(
+        &mut self,
+        id: ConnectionId,
+        waker: &Waker,
+        take: impl FnOnce(&mut Connection) -> Result<(usize, usize, bool), tcp::RecvError>,
+    ) -> Poll<Result<usize, ReadError>> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Poll::Ready(Err(ReadError::ConnectionAborted));
+        };
+        if connection.read_shut {
+            return Poll::Ready(Ok(0));
+        }
+        match take(connection) {
+            Ok((_, _, true)) => {
+                keep(&mut connection.reader, waker);
+                Poll::Pending
+            }
+            Ok((taken, answer, false)) => {
+                connection.consumed += taken;
+                if connection.consumed >= connection.socket().recv_capacity() / 2 {
+                    // The peer should hear of the larger window.
+                    self.touch(id);
+                    self.rouse();
+                }
+                Poll::Ready(Ok(answer))
+            }
+            Err(tcp::RecvError::Finished) => Poll::Ready(Ok(0)),
+            Err(tcp::RecvError::InvalidState) => {
+                if connection::is_opening(connection.socket().state()) {
+                    keep(&mut connection.reader, waker);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(match connection.end {
+                    Some(End::Reset) => ReadError::ConnectionReset,
+                    Some(End::TimedOut) => ReadError::ConnectionTimedOut,
+                    Some(End::Aborted) | None => ReadError::ConnectionAborted,
+                }))
+            }
+        }
+    }
+
+    /// Writes what fits of `bytes` and sends it at once, or keeps `waker` until something fits.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        bytes: &[u8],
+        waker: &Waker,
+    ) -> Poll<Result<usize, WriteError>> {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Poll::Ready(Err(WriteError::ConnectionAborted));
+        };
+        let socket = connection.socket();
+        if connection.draining && socket.may_send() && socket.send_queue() > 0 {
+            keep(&mut connection.writer, waker);
+            return Poll::Pending;
+        }
+        match connection.socket_mut().send_slice(bytes) {
+            Ok(0) if !bytes.is_empty() => {
+                keep(&mut connection.writer, waker);
+                Poll::Pending
+            }
+            Ok(written) => {
+                self.send(now, id);
+                self.rouse();
+                Poll::Ready(Ok(written))
+            }
+            Err(tcp::SendError::InvalidState) => {
+                if connection::is_opening(connection.socket().state()) {
+                    keep(&mut connection.writer, waker);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(match connection.end {
+                    Some(End::Reset) => WriteError::ConnectionReset,
+                    Some(End::TimedOut) => WriteError::ConnectionTimedOut,
+                    Some(End::Aborted) => WriteError::ConnectionAborted,
+                    None => WriteError::ShutDown,
+                }))
+            }
+        }
+    }
+
+    /// Shuts down one half of a connection, or both.
+    pub fn shutdown(&mut self, now: Instant, id: ConnectionId, how: Shutdown) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if how != Shutdown::Write {
+            connection.read_shut = true;
+        }
+        if how != Shutdown::Read {
+            connection.finish();
+            self.send(now, id);
+            self.rouse();
+        }
+    }
+
+    /// Lets go of a connection. What was written is still delivered and followed by a FIN; if something was
+    /// received and never read, the peer is told by a reset that it is lost (RFC 9293, 3.6.1).
+    pub fn close(&mut self, now: Instant, id: ConnectionId) {
+        let crowded = self.orphans >= self.config.limits.orphans;
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if crowded || connection.socket().recv_queue() > 0 {
+            return self.abort(now, id);
+        }
+        connection.finish();
+        self.orphan(now, id);
+    }
+
+    /// Lets go of a connection with a reset.
+    pub fn abort(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.socket_mut().abort();
+        connection.end = Some(End::Aborted);
+        self.orphan(now, id);
+    }
+
+    fn orphan(&mut self, now: Instant, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        if !connection.attached {
+            self.remove(id);
+            return;
+        }
+        connection.stage = Stage::Orphan;
+        connection.deadline = Some(now + self.config.times.orphan);
+        (connection.reader, connection.writer) = (None, None);
+        self.orphans += 1;
+        self.send(now, id);
+        self.rouse();
+    }
+
+    /// The address of the peer.
+    pub fn peer_addr(&self, id: ConnectionId) -> Option<SocketAddrV4> {
+        let tuple = &self.connections.get(id)?.tuple;
+        Some(SocketAddrV4::new(tuple.remote, tuple.remote_port))
+    }
+
+    /// Our address.
+    pub fn local_addr(&self, id: ConnectionId) -> Option<SocketAddrV4> {
+        let tuple = &self.connections.get(id)?.tuple;
+        Some(SocketAddrV4::new(tuple.local, tuple.local_port))
+    }
+
+    /// Switches Nagle's algorithm off (`true`, as it is from the start) or on.
+    pub fn set_nodelay(&mut self, id: ConnectionId, nodelay: bool) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.socket_mut().set_nagle_enabled(!nodelay);
+        }
+    }
+}
+
+/// Keeps `waker` in place of whoever waited before.
+fn keep(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(old) if old.will_wake(waker) => {}
+        _ => *slot = Some(waker.clone()),
+    }
+}

@@ -1,0 +1,525 @@
+//! Who of the [services](crate::service) is called, when, and with what.
+//!
+//! A connection of a service stands in the queue of those that something happened to, at most once
+//! ([`Served::notice`], from wherever a blocking reader would be woken). [`Stack::serve`] takes them from there
+//! after each batch of received frames. What a service writes leaves in [`Stack::advance`], in one go for all.
+//!
+//! smoltcp lends one ring of a socket at a time, so the shorter one is copied: the input, to a buffer that all connections
+//! share. The output is written in place.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::net::SocketAddrV4;
+
+use smoltcp::socket::tcp;
+use toro_time::{Instant, TimerKey, TimerQueue};
+
+use crate::config::Buffers;
+use crate::connection::{End, Stage};
+use crate::error::BindError;
+use crate::service::{Closed, Conn, Leave, Output, Service, Written};
+use crate::slab::SlotId;
+use crate::stack::Stack;
+
+/// Connections of services that something happened to.
+type Noticed = Rc<RefCell<VecDeque<SlotId>>>;
+
+/// What the stack knows of a connection that belongs to a service.
+pub(crate) struct Served {
+    id: SlotId,
+    service: usize,
+    noticed: Noticed,
+    /// It stands in that queue.
+    queued: bool,
+    /// Received bytes that were shown and not consumed.
+    seen: usize,
+    /// The room that the service waits for; 0 if it does not.
+    wanted: usize,
+    /// The end of the peer's stream was told.
+    ended: bool,
+    deadline: Option<Instant>,
+    /// Never later than the deadline: it is cheaper to look in vain than to move a timer for each request.
+    timer: Option<(Instant, TimerKey)>,
+}
+
+/// What a service is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Received,
+    Writable,
+    Ended,
+    TimedOut,
+}
+
+impl Served {
+    /// Puts the connection in the queue, if there is something in it for the service.
+    #[inline]
+    pub(crate) fn notice(&mut self, socket: &tcp::Socket<'_>) {
+        if !self.queued && self.next_event(socket).is_some() {
+            self.notice_anyway();
+        }
+    }
+
+    /// The service waits for room to write.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.wanted > 0
+    }
+
+    /// Lets the service wait for this much room.
+    pub(crate) fn wait_for(&mut self, room: usize) {
+        self.wanted = room;
+    }
+
+    pub(crate) fn notice_anyway(&mut self) {
+        if !self.queued {
+            self.queued = true;
+            self.noticed.borrow_mut().push_back(self.id);
+        }
+    }
+
+    #[inline]
+    fn next_event(&self, socket: &tcp::Socket<'_>) -> Option<Event> {
+        if self.wanted > 0 && socket.may_send() {
+            let free = socket.send_capacity() - socket.send_queue();
+            return (free >= self.wanted).then_some(Event::Writable);
+        }
+        if socket.recv_queue() > self.seen {
+            return Some(Event::Received);
+        }
+        (!self.ended && has_peer_ended(socket.state())).then_some(Event::Ended)
+    }
+}
+
+/// The peer's FIN is in.
+fn has_peer_ended(state: tcp::State) -> bool {
+    matches!(
+        state,
+        tcp::State::CloseWait
+            | tcp::State::LastAck
+            | tcp::State::Closing
+            | tcp::State::TimeWait
+            | tcp::State::Closed
+    )
+}
+
+/// A service with what it keeps for its connections, by the index of their slots.
+struct Hosted<S: Service> {
+    service: S,
+    states: Vec<Option<S::Connection>>,
+}
+
+/// [`Hosted`], whatever the service.
+trait Host {
+    /// `false` if the service does not want the connection.
+    fn connected(&mut self, slot: usize, conn: &mut Conn, output: &mut Output<'_>) -> bool;
+
+    /// Returns the number of bytes consumed.
+    fn call(
+        &mut self,
+        event: Event,
+        slot: usize,
+        conn: &mut Conn,
+        input: &[u8],
+        output: &mut Output<'_>,
+    ) -> usize;
+
+    fn closed(&mut self, slot: usize, why: Closed);
+}
+
+impl<S: Service> Host for Hosted<S> {
+    fn connected(&mut self, slot: usize, conn: &mut Conn, output: &mut Output<'_>) -> bool {
+        if let Some(missing) = (slot + 1).checked_sub(self.states.len()) {
+            // Peers decide how many there are.
+            if self.states.try_reserve(missing).is_err() {
+                return false;
+            }
+            self.states
+                .resize_with(self.states.len() + missing, || None);
+        }
+        self.states[slot] = self.service.connected(conn, output);
+        self.states[slot].is_some()
+    }
+
+    fn call(
+        &mut self,
+        event: Event,
+        slot: usize,
+        conn: &mut Conn,
+        input: &[u8],
+        output: &mut Output<'_>,
+    ) -> usize {
+        let Some(Some(state)) = self.states.get_mut(slot) else {
+            return 0;
+        };
+        match event {
+            Event::Received => return self.service.received(state, conn, input, output),
+            Event::Writable => self.service.writable(state, conn, output),
+            Event::Ended => self.service.ended(state, conn, output),
+            Event::TimedOut => self.service.timed_out(state, conn, output),
+        }
+        0
+    }
+
+    fn closed(&mut self, slot: usize, why: Closed) {
+        if let Some(state) = self.states.get_mut(slot).and_then(Option::take) {
+            self.service.closed(state, why);
+        }
+    }
+}
+
+/// The services of a stack.
+pub(crate) struct Services {
+    /// Each with the port it is bound to; an empty place was withdrawn.
+    hosts: Vec<Option<(u16, Box<dyn Host>)>>,
+    noticed: Noticed,
+    timers: TimerQueue<SlotId>,
+    /// Where the input of a call lies, and the output that crosses the end of the ring.
+    input: Vec<u8>,
+    spill: Vec<u8>,
+}
+
+impl Services {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: Vec::new(),
+            noticed: Noticed::default(),
+            timers: TimerQueue::new(),
+            input: Vec::new(),
+            spill: Vec::new(),
+        }
+    }
+
+    /// When [`Stack::serve`] has something to do, if nothing is received before.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.noticed.borrow().is_empty() {
+            self.timers.next_deadline()
+        } else {
+            Some(Instant::ZERO)
+        }
+    }
+
+    fn host(&mut self, service: usize) -> Option<&mut Box<dyn Host>> {
+        self.hosts.get_mut(service)?.as_mut().map(|(_, host)| host)
+    }
+
+    fn add(&mut self, port: u16, host: Box<dyn Host>, buffers: &Buffers) {
+        self.input.resize(buffers.receive, 0);
+        self.spill.resize(buffers.send, 0);
+        let entry = Some((port, host));
+        match self.hosts.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = entry,
+            None => self.hosts.push(entry),
+        }
+    }
+}
+
+impl Stack {
+    /// Binds `address` for `service`, as [`bind`](Self::bind) does. Returns the address it got.
+    ///
+    /// # Errors
+    /// Fails if the port is taken or the address is someone else's.
+    pub fn register<S: Service>(
+        &mut self,
+        address: SocketAddrV4,
+        service: S,
+    ) -> Result<SocketAddrV4, BindError> {
+        let bound = self.bind(address)?;
+        let hosted = Hosted {
+            service,
+            states: Vec::new(),
+        };
+        let mut buffers = self.config.buffers;
+        buffers.send = buffers.send.max(self.config.growth.ring);
+        self.services.add(bound.port(), Box::new(hosted), &buffers);
+        Ok(bound)
+    }
+
+    /// Ends the service of `port`: its connections are reset, and it is dropped.
+    pub fn withdraw(&mut self, now: Instant, port: u16) {
+        let is_it = |host: &Option<(u16, _)>| host.as_ref().is_some_and(|(own, _)| *own == port);
+        let Some(service) = self.services.hosts.iter().position(is_it) else {
+            return;
+        };
+        self.unbind(now, port);
+        for id in self.connections.ids() {
+            let served = self.connections.get(id).and_then(|c| c.served.as_deref());
+            if served.is_some_and(|served| served.service == service) {
+                self.part(now, id, Closed::Aborted);
+            }
+        }
+        self.services.hosts[service] = None;
+    }
+
+    /// Calls the services for all that has happened since the last time.
+    ///
+    /// A turn is [`receive`](Self::receive), this, and [`advance`](Self::advance).
+    pub fn serve(&mut self, now: Instant) {
+        for service in 0..self.services.hosts.len() {
+            self.welcome(now, service);
+        }
+        while let Some(id) = self.services.timers.pop_expired(now) {
+            self.expire_served(now, id);
+        }
+        // Not those that come meanwhile: the peers have their turn first.
+        let count = self.services.noticed.borrow().len();
+        for _ in 0..count {
+            let next = self.services.noticed.borrow_mut().pop_front();
+            if let Some(id) = next {
+                self.attend(now, id);
+            }
+        }
+    }
+
+    /// Takes the connections in that wait to be accepted by `service`.
+    fn welcome(&mut self, now: Instant, service: usize) {
+        let Some((port, _)) = self.services.hosts[service] else {
+            return;
+        };
+        while let Some(listener) = self.listeners.get_mut(port)
+            && let Some(id) = listener.ready.pop_front()
+        {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            connection.stage = Stage::Open;
+            connection.served = Some(Box::new(Served {
+                id,
+                service,
+                noticed: Rc::clone(&self.services.noticed),
+                queued: false,
+                seen: 0,
+                wanted: 0,
+                ended: false,
+                deadline: None,
+                timer: None,
+            }));
+            if self.call(now, id, None) {
+                self.attend(now, id);
+            }
+        }
+    }
+
+    fn expire_served(&mut self, now: Instant, id: SlotId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Some(served) = &mut connection.served else {
+            return;
+        };
+        served.timer = None;
+        if served.deadline.is_none_or(|deadline| deadline > now) {
+            return self.arm_served(id);
+        }
+        served.deadline = None;
+        if self.call(now, id, Some(Event::TimedOut)) {
+            self.attend(now, id);
+        }
+    }
+
+    /// Calls the service of connection `id` until there is nothing left to say.
+    fn attend(&mut self, now: Instant, id: SlotId) {
+        loop {
+            let Some(connection) = self.connections.get_mut(id) else {
+                return;
+            };
+            let Some((socket, served)) = connection.served_parts() else {
+                return;
+            };
+            served.queued = false;
+            let event = served.next_event(socket);
+            let is_stuck = event.is_none()
+                && served.wanted == 0
+                && served.seen > 0
+                && served.seen == socket.recv_capacity();
+            let why = match (connection.end, event) {
+                (Some(End::Reset), _) => Closed::Reset,
+                (Some(End::TimedOut), _) => Closed::TimedOut,
+                (Some(End::Aborted), _) => Closed::Aborted,
+                (None, Some(event)) => {
+                    if self.call(now, id, Some(event)) {
+                        continue;
+                    }
+                    return;
+                }
+                (None, None) if is_stuck => Closed::Overrun,
+                (None, None) if !connection.attached => Closed::Finished,
+                (None, None) => return self.arm_served(id),
+            };
+            return self.part(now, id, why);
+        }
+    }
+
+    /// Calls the service of connection `id`: `None` says that it is new. Returns whether it has stayed.
+    fn call(&mut self, now: Instant, id: SlotId, event: Option<Event>) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        let tuple = connection.tuple;
+        let Some((socket, served)) = connection.served_parts() else {
+            return false;
+        };
+        let Services {
+            hosts,
+            input,
+            spill,
+            ..
+        } = &mut self.services;
+        let Some(Some((_, host))) = hosts.get_mut(served.service) else {
+            return false;
+        };
+        let mut conn = Conn {
+            tuple,
+            now,
+            deadline: served.deadline,
+            leave: Leave::Stay,
+        };
+        let shown = match event {
+            Some(Event::Received) => socket.peek_slice(input).unwrap_or(0),
+            _ => 0,
+        };
+        let mut run = |room: &mut [u8], free: usize| {
+            let mut output = Output::new(room, spill, free);
+            let slot = id.index();
+            let consumed = match event {
+                Some(event) => host.call(event, slot, &mut conn, &input[..shown], &mut output),
+                None => {
+                    if !host.connected(slot, &mut conn, &mut output) {
+                        conn.abort();
+                    }
+                    0
+                }
+            };
+            (consumed.min(shown), output.written())
+        };
+        let free = socket.send_capacity() - socket.send_queue();
+        let (consumed, written) = if socket.may_send() {
+            let sent = socket.send(|room| {
+                let (consumed, written) = run(room, free);
+                (written.direct, (consumed, written))
+            });
+            sent.expect("the socket may send")
+        } else {
+            run(&mut [], 0)
+        };
+        self.follow_call(id, event, consumed, &conn, written)
+    }
+
+    /// Does what a call has asked for. Returns whether the service has stayed.
+    fn follow_call(
+        &mut self,
+        id: SlotId,
+        event: Option<Event>,
+        consumed: usize,
+        conn: &Conn,
+        written: Written,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        let Some((socket, served)) = connection.served_parts() else {
+            return false;
+        };
+        if written.spilled > 0 {
+            let spilled = socket.send_slice(&self.services.spill[..written.spilled]);
+            debug_assert_eq!(
+                spilled,
+                Ok(written.spilled),
+                "it fits behind the direct bytes"
+            );
+        }
+        let capacity = socket.send_capacity();
+        let wanted = match written.wanted {
+            0 => 0,
+            wanted => wanted.clamp(capacity / 2, capacity),
+        };
+        let queued = socket.recv_queue();
+        served.wanted = wanted;
+        served.seen = match event {
+            Some(Event::Received) => queued - consumed,
+            // What waited for room is shown again.
+            Some(Event::Writable) if wanted == 0 => 0,
+            _ => served.seen,
+        };
+        served.ended |= event == Some(Event::Ended);
+        let done = match conn.leave {
+            Leave::Close => served.seen + consumed,
+            _ => consumed,
+        };
+        discard(socket, done);
+        served.deadline = conn.deadline;
+        connection.consumed += done;
+        match conn.leave {
+            Leave::Stay => {
+                self.touch(id);
+                return true;
+            }
+            Leave::Shutdown => {
+                connection.finish();
+                self.touch(id);
+                return true;
+            }
+            Leave::Close => self.part(conn.now, id, Closed::Finished),
+            Leave::Abort => self.part(conn.now, id, Closed::Aborted),
+        }
+        false
+    }
+
+    /// Ends what is between connection `id` and its service, and the connection as `why` asks for.
+    fn part(&mut self, now: Instant, id: SlotId, why: Closed) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Some(served) = connection.served.take() else {
+            return;
+        };
+        if let Some((_, key)) = served.timer {
+            self.services.timers.cancel(key);
+        }
+        if let Some(host) = self.services.host(served.service) {
+            host.closed(id.index(), why);
+        }
+        match why {
+            Closed::Finished => self.close(now, id),
+            _ => self.abort(now, id),
+        }
+    }
+
+    /// Makes sure that the deadline of the service of connection `id` is noticed.
+    fn arm_served(&mut self, id: SlotId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        let Some(served) = &mut connection.served else {
+            return;
+        };
+        let Some(deadline) = served.deadline else {
+            return;
+        };
+        match served.timer {
+            Some((at, _)) if at <= deadline => return,
+            Some((_, key)) => {
+                self.services.timers.cancel(key);
+            }
+            None => {}
+        }
+        served.timer = Some((deadline, self.services.timers.insert(deadline, id)));
+    }
+}
+
+/// Takes `len` bytes out of the receive ring, whose end may lie between them.
+fn discard(socket: &mut tcp::Socket<'_>, len: usize) {
+    let mut left = len;
+    while left > 0 {
+        let taken = socket.recv(|bytes| {
+            let len = left.min(bytes.len());
+            (len, len)
+        });
+        match taken {
+            Ok(len @ 1..) => left -= len,
+            _ => return,
+        }
+    }
+}

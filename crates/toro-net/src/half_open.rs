@@ -1,0 +1,174 @@
+//! Connection requests that are not yet connections: the SYN came, the SYN|ACK went, the ACK is missing.
+//!
+//! An entry is what the peer said and nothing else, so a flood of requests costs some 80 bytes each up to a cap, not
+//! a socket with buffers. The handshake is answered here; [`birth`](crate::birth) makes the socket afterwards.
+//!
+//! Each entry is visited once a second, and the SYN|ACK goes out again after 1, 3 and 7 seconds.
+
+use core::time::Duration;
+
+use smoltcp::wire::{TcpControl, TcpOption, TcpRepr};
+use toro_time::Instant;
+
+use crate::aging::{Aging, AgingId};
+use crate::birth::{self, Agreement};
+use crate::config::Buffers;
+use crate::device::Wire;
+use crate::packet::{IPV4_LEN, Segment, TCP_LEN, Tuple};
+use crate::segment;
+
+/// The interval of visits.
+const VISIT: Duration = Duration::from_secs(1);
+
+/// A request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) tuple: Tuple,
+    pub(crate) agreed: Agreement,
+    mac: [u8; 6],
+    /// Visits so far.
+    age: u32,
+}
+
+impl HalfOpen {
+    /// The request that `syn` makes, to be answered with the sequence number `isn`.
+    pub(crate) fn from_syn(frame: &[u8], syn: &Segment, isn: u32) -> Self {
+        Self {
+            tuple: syn.tuple,
+            agreed: agreement(frame, syn, isn),
+            mac: syn.mac,
+            age: 0,
+        }
+    }
+
+    /// Sends the SYN|ACK.
+    pub(crate) fn answer(&self, wire: &mut Wire, buffers: &Buffers) {
+        let mut repr: TcpRepr<'_> = segment::blank(&self.tuple);
+        repr.control = TcpControl::Syn;
+        repr.seq_number = segment::seq(self.agreed.isn);
+        repr.ack_number = Some(segment::seq(self.agreed.peer_isn.wrapping_add(1)));
+        repr.window_len = u16::try_from(buffers.receive).unwrap_or(u16::MAX);
+        repr.window_scale = self
+            .agreed
+            .scale
+            .map(|_| birth::window_shift(buffers.receive));
+        repr.sack_permitted = self.agreed.sack;
+        let mss = wire.info().mtu.saturating_sub(IPV4_LEN + TCP_LEN);
+        repr.max_seg_size = Some(u16::try_from(mss).unwrap_or(u16::MAX));
+        segment::send(wire, self.mac, &self.tuple, &repr);
+    }
+
+    /// Whether `segment` completes the handshake.
+    pub(crate) fn is_completed_by(&self, segment: &Segment) -> bool {
+        segment.flags.ack() && segment.ack == self.agreed.isn.wrapping_add(1)
+    }
+
+    /// Whether `segment` lies where the peer may send now; only the start of its stream is known.
+    pub(crate) fn is_in_window(&self, segment: &Segment, buffers: &Buffers) -> bool {
+        let offset = segment
+            .seq
+            .wrapping_sub(self.agreed.peer_isn.wrapping_add(1));
+        (offset as usize) < buffers.receive
+    }
+}
+
+/// What the peer has said in `syn`; this side begins with `isn`.
+pub(crate) fn agreement(frame: &[u8], syn: &Segment, isn: u32) -> Agreement {
+    let mut agreed = Agreement {
+        isn,
+        peer_isn: syn.seq,
+        window: syn.window,
+        mss: None,
+        scale: None,
+        sack: false,
+    };
+    read_options(&frame[syn.start + TCP_LEN..syn.payload], &mut agreed);
+    agreed
+}
+
+/// Reads the options of a SYN. What is malformed ends the list, as in every other stack.
+fn read_options(mut options: &[u8], agreed: &mut Agreement) {
+    while !options.is_empty() {
+        let Ok((rest, option)) = TcpOption::parse(options) else {
+            return;
+        };
+        match option {
+            TcpOption::EndOfList => return,
+            TcpOption::MaxSegmentSize(mss) => agreed.mss = Some(mss),
+            // RFC 7323, 2.3: more than 14 counts as 14.
+            TcpOption::WindowScale(scale) => agreed.scale = Some(scale.min(14)),
+            TcpOption::SackPermitted => agreed.sack = true,
+            _ => {}
+        }
+        options = rest;
+    }
+}
+
+/// The requests of a stack.
+pub(crate) struct HalfOpenTable {
+    entries: Aging<HalfOpen>,
+    cap: usize,
+}
+
+/// What to do with a request that was due.
+pub(crate) enum Visit {
+    /// It has a new name.
+    Stays(AgingId),
+    /// The peer never answered; this was its name.
+    Expired(AgingId),
+}
+
+impl HalfOpenTable {
+    pub(crate) const fn new(cap: usize) -> Self {
+        Self {
+            entries: Aging::new(),
+            cap,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether another request fits. The holes of completed requests count for a second too, with a larger cap.
+    pub(crate) fn has_room(&self) -> bool {
+        self.entries.len() < self.cap && self.entries.footprint() < self.cap.saturating_mul(4)
+    }
+
+    pub(crate) fn insert(&mut self, now: Instant, request: HalfOpen) -> AgingId {
+        self.entries.push(now + VISIT, request)
+    }
+
+    pub(crate) fn get(&mut self, id: AgingId) -> Option<&HalfOpen> {
+        self.entries.get_mut(id).map(|request| &*request)
+    }
+
+    pub(crate) fn remove(&mut self, id: AgingId) -> Option<HalfOpen> {
+        self.entries.remove(id)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.entries.next_deadline()
+    }
+
+    /// Visits the next request that is due.
+    pub(crate) fn visit(
+        &mut self,
+        now: Instant,
+        lifetime: Duration,
+        wire: &mut Wire,
+        buffers: &Buffers,
+    ) -> Option<(HalfOpen, Visit)> {
+        let name = self.entries.first_id();
+        let mut request = self.entries.pop_expired(now)?;
+        request.age += 1;
+        if VISIT * request.age >= lifetime {
+            return Some((request, Visit::Expired(name)));
+        }
+        if matches!(request.age, 1 | 3 | 7) {
+            request.answer(wire, buffers);
+        }
+        let id = self.entries.push(now + VISIT, request);
+        Some((request, Visit::Stays(id)))
+    }
+}

@@ -1,0 +1,364 @@
+//! Frames on their way in: from [`classify`](crate::packet::classify) to the one place each belongs to.
+
+use smoltcp::socket::tcp;
+use toro_time::Instant;
+
+use crate::aging::AgingId;
+use crate::birth;
+use crate::clock;
+use crate::connection::{Connection, End, Stage};
+use crate::demux::Target;
+use crate::device::Phy;
+use crate::echo;
+use crate::half_open::{self, HalfOpen};
+use crate::neighbours::{self, ARP_FRAME_LEN, Advice, Station};
+use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_ARP, Packet, Segment};
+use crate::segment;
+use crate::slab::SlotId;
+use crate::stack::Stack;
+use crate::stats::DropReason;
+
+/// Doubted resets that are answered in one second (RFC 5961, 7).
+const CHALLENGES_PER_SECOND: u32 = 100;
+
+impl Stack {
+    /// Takes one received frame; `trusted` says that the device vouches for its transport checksum.
+    pub(crate) fn take_frame(&mut self, now: Instant, frame: &[u8], trusted: bool) {
+        self.stats.frames_in += 1;
+        self.stats.bytes_in += frame.len() as u64;
+        let taken = match packet::classify(frame, trusted, &self.identity()) {
+            Ok(Packet::Tcp(segment)) => self.take_segment(now, frame, &segment),
+            Ok(Packet::Echo) => self.take_echo(frame),
+            Ok(Packet::Arp) => self.take_arp(now, frame),
+            Ok(Packet::Dhcp) => {
+                self.hand_to_local(now, frame);
+                Ok(())
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = taken {
+            self.stats.count(reason);
+        }
+    }
+
+    fn take_segment(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        segment: &Segment,
+    ) -> Result<(), DropReason> {
+        if !segment::flags_make_sense(segment.flags) {
+            return Err(DropReason::BadTcpHeader);
+        }
+        match self.demux.find(&segment.tuple) {
+            Some(Target::Connection(id)) => self.hand_to_connection(now, id, frame, segment),
+            Some(Target::HalfOpen(id)) => self.hand_to_half_open(now, id, frame, segment),
+            Some(Target::TimeWait(id)) => self.hand_to_time_wait(now, id, frame, segment),
+            None => self.hand_to_listener(now, frame, segment),
+        }
+    }
+
+    fn hand_to_connection(
+        &mut self,
+        now: Instant,
+        id: SlotId,
+        frame: &[u8],
+        segment: &Segment,
+    ) -> Result<(), DropReason> {
+        if segment.flags.rst() && !self.reset_is_believed(now, id, segment) {
+            return Err(DropReason::BadSegment);
+        }
+        let connection = self.connections.get_mut(id).ok_or(DropReason::BadSegment)?;
+        if connection.only_lacks_fin(segment) {
+            return Ok(());
+        }
+        connection.watch(segment);
+        if segment.flags.syn() && connection.stage == Stage::Connecting {
+            connection.agreed = Some(half_open::agreement(frame, segment, connection.sent));
+        }
+        let queued = connection.socket().send_queue();
+        let at = clock::to_smoltcp(now);
+        self.wire.start_log(Some(connection.sent));
+        let mut phy = Phy {
+            wire: Some(&mut self.wire),
+            frame: Some(frame),
+        };
+        self.interfaces
+            .choose(connection.is_wide())
+            .poll_ingress_single(at, &mut phy, &mut connection.sockets);
+        self.stats.visits += 1;
+        let left = connection.socket().send_queue();
+        connection.note_delivered(queued.saturating_sub(left));
+        connection.note_sent(&self.wire.log, &mut self.stats);
+        if segment.flags.rst() && connection.socket().state() == tcp::State::Closed {
+            connection.end = Some(End::Reset);
+            self.stats.reset += 1;
+        }
+        if connection.stage == Stage::Orphan {
+            connection.follow_orphan(now, queued, &self.config.times);
+        }
+        let asked = self.wire.log.arp_target;
+        connection.consider_growth(&self.config.growth);
+        if connection.draining && left == 0 {
+            // Wakes whoever waits for room.
+            self.grow(now, id);
+        } else {
+            connection.wake_ready();
+        }
+        if let Some(address) = asked {
+            self.local.neighbours.asked_for(address);
+        }
+        self.touch(id);
+        Ok(())
+    }
+
+    /// RFC 5961, 3.2: a reset counts at exactly the next expected number; elsewhere in the window it is doubted.
+    fn reset_is_believed(&mut self, now: Instant, id: SlotId, reset: &Segment) -> bool {
+        // Acknowledgements that wait for the service's answer would make the peer's number look wrong.
+        self.send(now, id);
+        let Some(connection) = self.connections.get(id).filter(|c| c.attached) else {
+            return false;
+        };
+        if connection.believes_reset(reset) {
+            return true;
+        }
+        let (next, expected) = (connection.sent, connection.acknowledged);
+        let doubted = connection.is_in_window(reset);
+        let second = now.as_nanos() / 1_000_000_000;
+        if self.challenges.0 != second {
+            self.challenges = (second, 0);
+        }
+        if doubted && self.challenges.1 < CHALLENGES_PER_SECOND {
+            self.challenges.1 += 1;
+            segment::acknowledge(&mut self.wire, reset.mac, &reset.tuple, next, expected);
+        }
+        false
+    }
+
+    fn hand_to_half_open(
+        &mut self,
+        now: Instant,
+        id: AgingId,
+        frame: &[u8],
+        segment: &Segment,
+    ) -> Result<(), DropReason> {
+        let buffers = self.config.buffers;
+        let request = *self.half_open.get(id).ok_or(DropReason::BadSegment)?;
+        let first = request.agreed.peer_isn;
+        if segment.flags.rst() {
+            if segment.seq != first.wrapping_add(1) {
+                return Err(DropReason::BadSegment);
+            }
+            self.forget_request(id);
+            return Ok(());
+        }
+        if segment.flags.opens() {
+            if segment.seq == first {
+                request.answer(&mut self.wire, &buffers);
+                return Ok(());
+            }
+            // The peer has started over.
+            self.forget_request(id);
+            return self.hand_to_listener(now, frame, segment);
+        }
+        if !request.is_completed_by(segment) {
+            return self.refuse(segment);
+        }
+        if !request.is_in_window(segment, &buffers) {
+            return Err(DropReason::BadSegment);
+        }
+        if self.listeners.get_mut(segment.tuple.local_port).is_none() {
+            self.forget_request(id);
+            return self.refuse(segment);
+        }
+        let connection = self.promote(now, id, &request, segment)?;
+        self.hand_to_connection(now, connection, frame, segment)?;
+        if let Some(listener) = self.listeners.get_mut(segment.tuple.local_port) {
+            listener.push(connection);
+        }
+        Ok(())
+    }
+
+    /// Makes a connection of a completed request.
+    fn promote(
+        &mut self,
+        now: Instant,
+        id: AgingId,
+        request: &HalfOpen,
+        segment: &Segment,
+    ) -> Result<SlotId, DropReason> {
+        if self.connections.len() >= self.config.limits.connections {
+            return Err(DropReason::ConnectionsFull);
+        }
+        let (tuple, agreed) = (request.tuple, &request.agreed);
+        let lone = birth::established(&self.config, &tuple, agreed, clock::to_smoltcp(now))
+            .ok_or(DropReason::ConnectionsFull)?;
+        self.forget_request(id);
+        let (sent, expected) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
+        let connection = self
+            .connections
+            .insert(Connection::new(lone, tuple, sent, expected));
+        if let Some(connection) = self.connections.get_mut(connection) {
+            connection.agreed = Some(*agreed);
+        }
+        self.demux.set(tuple, Target::Connection(connection));
+        self.stats.accepted += 1;
+        self.confirm_station(
+            now,
+            Station {
+                mac: segment.mac,
+                address: tuple.remote,
+            },
+        );
+        Ok(connection)
+    }
+
+    pub(crate) fn forget_request(&mut self, id: AgingId) {
+        let Some(request) = self.half_open.remove(id) else {
+            return;
+        };
+        self.demux.remove(&request.tuple, Target::HalfOpen(id));
+        if let Some(listener) = self.listeners.get_mut(request.tuple.local_port) {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+    }
+
+    fn hand_to_time_wait(
+        &mut self,
+        now: Instant,
+        id: AgingId,
+        frame: &[u8],
+        segment: &Segment,
+    ) -> Result<(), DropReason> {
+        let closed = *self.time_wait.get(id).ok_or(DropReason::BadSegment)?;
+        // RFC 1337: a reset does not end TIME-WAIT early.
+        if segment.flags.rst() {
+            return Err(DropReason::BadSegment);
+        }
+        if segment.flags.opens() {
+            self.time_wait.remove(id);
+            self.demux.remove(&closed.tuple, Target::TimeWait(id));
+            return self.hand_to_listener(now, frame, segment);
+        }
+        if segment.len() > 0 {
+            let (next, expected) = (closed.next, closed.expected);
+            segment::acknowledge(&mut self.wire, segment.mac, &closed.tuple, next, expected);
+        }
+        Ok(())
+    }
+
+    fn hand_to_listener(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        segment: &Segment,
+    ) -> Result<(), DropReason> {
+        let (tuple, limits) = (segment.tuple, &self.config.limits);
+        let listener = self.listeners.matching(tuple.local, tuple.local_port);
+        let Some(listener) = listener.filter(|_| segment.flags.opens()) else {
+            return self.refuse(segment);
+        };
+        if !listener.has_room() {
+            return Err(DropReason::BacklogFull);
+        }
+        if self.connections.len() >= limits.connections {
+            return Err(DropReason::ConnectionsFull);
+        }
+        if !self.half_open.has_room() {
+            return Err(DropReason::HalfOpenFull);
+        }
+        listener.half_open += 1;
+        let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
+        let request = HalfOpen::from_syn(frame, segment, isn);
+        request.answer(&mut self.wire, &self.config.buffers);
+        let id = self.half_open.insert(now, request);
+        self.demux.set(tuple, Target::HalfOpen(id));
+        Ok(())
+    }
+
+    fn refuse(&mut self, segment: &Segment) -> Result<(), DropReason> {
+        if segment::refuse(&mut self.wire, segment) {
+            self.stats.refused += 1;
+        }
+        Err(DropReason::NoSocket)
+    }
+
+    fn take_echo(&mut self, frame: &[u8]) -> Result<(), DropReason> {
+        let len = echo::answer_len(frame).ok_or(DropReason::BadChecksum)?;
+        let mac = self.wire.info().mac;
+        self.wire
+            .send(len, |answer| echo::write_answer(answer, frame, mac));
+        Ok(())
+    }
+
+    fn take_arp(&mut self, now: Instant, frame: &[u8]) -> Result<(), DropReason> {
+        let own = self.own_address().ok_or(DropReason::NotOurAddress)?;
+        let station = Station {
+            mac: self.wire.info().mac,
+            address: own,
+        };
+        match self.local.neighbours.judge(now, frame, own)? {
+            Advice::Answer(asker) => self.wire.send(ARP_FRAME_LEN, |answer| {
+                neighbours::write_reply(answer, station, asker);
+            }),
+            Advice::LearnAndAnswer => self.hand_to_local(now, frame),
+            Advice::Learn => {
+                self.hand_to_local(now, frame);
+                self.retry_unresolved();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells smoltcp where `peer` is, or the router in front of it: the handshake has proved it.
+    fn confirm_station(&mut self, now: Instant, peer: Station) {
+        let Some(addresses) = &self.local.addresses else {
+            return;
+        };
+        let mask = u32::MAX
+            .checked_shl(32 - u32::from(addresses.prefix))
+            .unwrap_or(0);
+        let near = (peer.address.to_bits() ^ addresses.ip.to_bits()) & mask == 0;
+        let hop = if near {
+            Some(peer.address)
+        } else {
+            addresses.gateway
+        };
+        let Some(address) = hop else { return };
+        let hop = Station {
+            mac: peer.mac,
+            address,
+        };
+        let own = Station {
+            mac: self.wire.info().mac,
+            address: addresses.ip,
+        };
+        if self.local.neighbours.confirm(now, hop) {
+            let mut frame = [0; ARP_FRAME_LEN];
+            neighbours::write_reply(&mut frame, hop, own);
+            self.hand_to_local(now, &frame);
+            self.retry_unresolved();
+        }
+    }
+
+    fn retry_unresolved(&mut self) {
+        while let Some(id) = self.unresolved.pop_front() {
+            self.release(id);
+        }
+    }
+
+    fn hand_to_local(&mut self, now: Instant, frame: &[u8]) {
+        let at = clock::to_smoltcp(now);
+        if frame.len() >= ETHERNET_LEN && packet::be16(frame, 12) == ETHERTYPE_ARP {
+            self.interfaces.teach(now, frame);
+        }
+        let mut phy = Phy {
+            wire: Some(&mut self.wire),
+            frame: Some(frame),
+        };
+        self.interfaces
+            .narrow
+            .poll_ingress_single(at, &mut phy, &mut self.local.sockets);
+        self.local.touched = true;
+    }
+}

@@ -1,0 +1,72 @@
+//! TCP/IP of a core: a demultiplexer over smoltcp, and sockets with names from `std`.
+//!
+//! smoltcp is the protocol engine and does not show. In front of it stands [`Stack`], because smoltcp looks at every
+//! socket for every packet, has no backlog and keeps whole sockets for closed connections:
+//!
+//! - `packet` checks the headers of a frame, `demux` finds its connection by a keyed hash, and smoltcp gets to see
+//!   the frame together with that one socket.
+//! - `half_open` answers connection requests without a socket; `birth` makes one when the handshake is complete.
+//! - `time_wait` remembers closed connections in 40 bytes each.
+//! - `growth` makes send rings larger, and sends long packets through a device that cuts them.
+//! - `egress` lets those send that something happened to, timers included.
+//! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
+//!
+//! Everything up to here takes the time, the device and its secrets as arguments and runs on the host.
+//!
+//! On top, `poll` holds the stack of a core and takes its turns. Programs have two faces: `tcp`, the blocking sockets
+//! for threads, and `service`, the event loop, whose calls `dispatch` makes.
+//!
+//! Left out: IPv6, UDP sockets, fragments (dropped and counted), path MTU discovery, PAWS.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod address;
+mod aging;
+mod birth;
+mod calls;
+mod checksum;
+mod clock;
+mod config;
+mod connection;
+mod demux;
+mod device;
+mod dispatch;
+mod echo;
+mod egress;
+mod error;
+mod growth;
+mod half_open;
+mod ingress;
+mod interfaces;
+mod io;
+mod isn;
+mod listener;
+mod local;
+mod neighbours;
+mod packet;
+mod poll;
+mod random;
+mod segment;
+mod service;
+mod slab;
+mod stack;
+mod stats;
+mod tcp;
+mod time_wait;
+
+pub use address::{Address, ParseAddressError, parse_ip};
+pub use calls::{ConnectionId, Shutdown};
+pub use config::{Buffers, Config, Growth, Limits, Times};
+pub use error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+pub use io::StreamError;
+pub use local::Addresses;
+pub use poll::{Serving, addresses, init, is_init, run, serve, stats, wait_for_address};
+pub use service::{Closed, Conn, Output, Service};
+pub use stack::Stack;
+pub use stats::{DropReason, Stats};
+pub use tcp::{Accept, TcpListener, TcpStream};

@@ -1,0 +1,151 @@
+//! What belongs to the machine and not to a connection: its address, DHCP, pings, address resolution.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::task::Waker;
+
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::dhcpv4;
+use smoltcp::time::Duration;
+use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr};
+use toro_time::Instant;
+
+use crate::address::{self, Address};
+use crate::interfaces::Interfaces;
+use crate::neighbours::Neighbours;
+
+/// The DHCP option for the name of the client.
+const OPTION_HOST_NAME: u8 = 12;
+
+/// The addresses the machine has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Our address.
+    pub ip: Ipv4Addr,
+    /// Bits of the network part.
+    pub prefix: u8,
+    /// The router to everything else.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers, from DHCP.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// The machine's own sockets and state.
+pub(crate) struct Local {
+    pub(crate) sockets: SocketSet<'static>,
+    dhcp: Option<SocketHandle>,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) addresses: Option<Addresses>,
+    /// Who waits for an address.
+    waiters: Vec<Waker>,
+    /// When its sockets want to be looked at.
+    pub(crate) due: Option<Instant>,
+    /// They may have something to send now.
+    pub(crate) touched: bool,
+}
+
+impl Local {
+    pub(crate) fn new(address: Address, hostname: &str, interfaces: &mut Interfaces) -> Self {
+        let mut local = Self {
+            sockets: SocketSet::new(vec![]),
+            dhcp: None,
+            neighbours: Neighbours::new(),
+            addresses: None,
+            waiters: Vec::new(),
+            due: None,
+            touched: true,
+        };
+        match address {
+            Address::Dhcp => local.dhcp = Some(local.sockets.add(new_client(hostname))),
+            Address::Static {
+                ip,
+                prefix,
+                gateway,
+            } => {
+                local.configure(
+                    interfaces,
+                    Addresses {
+                        ip,
+                        prefix,
+                        gateway,
+                        dns: Vec::new(),
+                    },
+                );
+            }
+        }
+        local
+    }
+
+    pub(crate) fn uses_dhcp(&self) -> bool {
+        self.dhcp.is_some()
+    }
+
+    /// Takes over what the DHCP client has learnt.
+    pub(crate) fn follow_dhcp(&mut self, interfaces: &mut Interfaces) {
+        let Some(handle) = self.dhcp else { return };
+        let addresses = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
+            None => return,
+            Some(dhcpv4::Event::Deconfigured) => None,
+            Some(dhcpv4::Event::Configured(lease)) => Some(Addresses {
+                ip: lease.address.address(),
+                prefix: lease.address.prefix_len(),
+                // The server may be anyone: smoltcp panics on a router that is not one machine.
+                gateway: lease.router.filter(|router| address::is_unicast(*router)),
+                dns: lease.dns_servers.iter().copied().collect(),
+            }),
+        };
+        match addresses {
+            Some(addresses) => self.configure(interfaces, addresses),
+            None => self.deconfigure(interfaces),
+        }
+    }
+
+    fn configure(&mut self, interfaces: &mut Interfaces, addresses: Addresses) {
+        self.deconfigure(interfaces);
+        if !address::is_unicast(addresses.ip) || addresses.prefix > 32 {
+            return;
+        }
+        let cidr = IpCidr::Ipv4(Ipv4Cidr::new(addresses.ip, addresses.prefix));
+        let added = interfaces.configure(Some(cidr), Some(&addresses));
+        debug_assert!(added, "the tables hold one address and one route");
+        self.addresses = Some(addresses);
+        for waiter in self.waiters.drain(..) {
+            waiter.wake();
+        }
+    }
+
+    fn deconfigure(&mut self, interfaces: &mut Interfaces) {
+        interfaces.configure(None, None);
+        self.neighbours.clear();
+        self.addresses = None;
+    }
+
+    /// Wakes `waker` when there is an address.
+    pub(crate) fn wait(&mut self, waker: &Waker) {
+        if !self.waiters.iter().any(|waiter| waiter.will_wake(waker)) {
+            self.waiters.push(waker.clone());
+        }
+    }
+}
+
+fn new_client(hostname: &str) -> dhcpv4::Socket<'static> {
+    let mut client = dhcpv4::Socket::new();
+    // The first packet after boot is easily lost, while the other end of the link is not up yet.
+    let mut retry = client.get_retry_config();
+    retry.discover_timeout = Duration::from_secs(2);
+    retry.initial_request_timeout = Duration::from_secs(1);
+    client.set_retry_config(retry);
+    if !hostname.is_empty() && hostname.len() <= 63 {
+        // smoltcp borrows its options; there is one client for as long as the machine runs.
+        let name = Box::leak(String::from(hostname).into_boxed_str());
+        let option = DhcpOption {
+            kind: OPTION_HOST_NAME,
+            data: name.as_bytes(),
+        };
+        client.set_outgoing_options(Box::leak(Box::new([option])));
+    }
+    client
+}

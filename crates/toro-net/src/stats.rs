@@ -1,0 +1,90 @@
+//! Counters of a stack: what went through, what was dropped and why.
+
+/// Why a received frame was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum DropReason {
+    /// The frame ends before its headers do.
+    Truncated,
+    /// Addressed to another station.
+    OtherStation,
+    /// Neither IPv4 nor ARP.
+    EtherType,
+    /// An IPv4 header with impossible lengths or another version.
+    BadIpHeader,
+    /// A checksum that does not add up.
+    BadChecksum,
+    /// A piece of a fragmented packet.
+    Fragment,
+    /// A source address that no packet may come from.
+    BadSource,
+    /// Addressed to an IP address that is not ours.
+    NotOurAddress,
+    /// No socket for this protocol or port.
+    NoSocket,
+    /// A TCP header with an impossible length, port or combination of flags.
+    BadTcpHeader,
+    /// A segment that does not fit the state of its connection.
+    BadSegment,
+    /// A connection request while the backlog of its listener was full.
+    BacklogFull,
+    /// A connection request while the table of half-open connections was full.
+    HalfOpenFull,
+    /// No memory or no slot left for another connection.
+    ConnectionsFull,
+    /// An ARP packet that nobody asked for, or that would change a live entry.
+    UnsolicitedArp,
+    /// A reply that found no free transmit buffer.
+    TransmitFull,
+}
+
+impl DropReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::TransmitFull as usize + 1;
+}
+
+/// What a stack has done since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Frames received.
+    pub frames_in: u64,
+    /// Bytes in those.
+    pub bytes_in: u64,
+    /// Frames sent.
+    pub frames_out: u64,
+    /// Bytes in those.
+    pub bytes_out: u64,
+    /// Frames dropped, by [`DropReason`].
+    pub drops: [u64; DropReason::COUNT],
+    /// Connections that exist now, open or closing.
+    pub open: usize,
+    /// Requests now on their way to become connections.
+    pub half_open: usize,
+    /// Closed connections remembered now.
+    pub time_wait: usize,
+    /// Connections that a listener has made.
+    pub accepted: u64,
+    /// Connections that this side has asked for.
+    pub connected: u64,
+    /// Connections that ended by a reset from the peer.
+    pub reset: u64,
+    /// Connections that ended because the peer went silent.
+    pub timed_out: u64,
+    /// Segments sent a second time.
+    pub retransmits: u64,
+    /// Resets sent to segments that belong to no connection.
+    pub refused: u64,
+    /// Times that a connection was looked at; per packet this does not grow with the number of connections.
+    pub visits: u64,
+}
+
+impl Stats {
+    /// Frames dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        self.drops[reason as usize] += 1;
+    }
+}

@@ -1,0 +1,20 @@
+//! The whole stack against a plain smoltcp client, over a wire in memory and a clock that only the test moves.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "test data wraps on purpose, and a test may panic"
+)]
+
+mod closing;
+mod connecting;
+mod cost;
+mod dhcp;
+mod growth;
+mod hostile;
+mod loss;
+mod service;
+mod station;
+mod wire;
+mod world;

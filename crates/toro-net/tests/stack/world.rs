@@ -1,0 +1,247 @@
+//! A stack, a client, the wire between them and the clock.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp;
+use toro_net::{Address, Config, ConnectionId, ReadError, Stack, WriteError};
+use toro_time::Instant;
+
+use crate::station::Station;
+use crate::wire::{FakeNet, Link, Rng};
+
+/// The stack's address.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+/// How the wire treats frames, each in thousandths.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Weather {
+    pub(crate) lose: u64,
+    pub(crate) repeat: u64,
+    pub(crate) corrupt: u64,
+    /// Longest delay; frames that got different ones change places.
+    pub(crate) delay: Duration,
+}
+
+/// Everything a test needs.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) stack: Stack,
+    pub(crate) link: Rc<RefCell<Link>>,
+    pub(crate) client: Station,
+    pub(crate) weather: Weather,
+    pub(crate) rng: Rng,
+    /// Frames on their way, by arrival: `true` to the stack.
+    flying: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
+    launched: u64,
+}
+
+pub(crate) fn config() -> Config {
+    let mut config = Config::new([0x1234_5678, 0x9abc_def0]);
+    config.address = Address::Static {
+        ip: ADDRESS,
+        prefix: 24,
+        gateway: None,
+    };
+    config
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(config(), false)
+    }
+
+    pub(crate) fn with(config: Config, tx_checksum: bool) -> Self {
+        Self::on(FakeNet::new(tx_checksum), config)
+    }
+
+    /// With a device that cuts long frames.
+    pub(crate) fn cutting(config: Config) -> Self {
+        let (device, link) = FakeNet::new(true);
+        link.borrow_mut().cut = Some(0);
+        Self::on((device, link), config)
+    }
+
+    fn on((device, link): (FakeNet, Rc<RefCell<Link>>), config: Config) -> Self {
+        let now = Instant::ZERO + Duration::from_millis(10);
+        Self {
+            now,
+            stack: Stack::new(Box::new(device), config, now),
+            link,
+            client: Station::new(),
+            weather: Weather::default(),
+            rng: Rng::new(1),
+            flying: BTreeMap::new(),
+            launched: 0,
+        }
+    }
+
+    pub(crate) fn bind(&mut self, port: u16) {
+        self.stack
+            .bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))
+            .unwrap();
+    }
+
+    pub(crate) fn accept(&mut self, port: u16) -> Option<ConnectionId> {
+        match self.stack.accept(port, &mut None, Waker::noop()) {
+            Poll::Ready(accepted) => Some(accepted.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Connects the client and accepts it.
+    pub(crate) fn connected(&mut self, port: u16) -> (SocketHandle, ConnectionId) {
+        let handle = self.client.connect((ADDRESS, port));
+        self.settle();
+        let accepted = self.accept(port).expect("the handshake takes no service");
+        (handle, accepted)
+    }
+
+    pub(crate) fn read(&mut self, id: ConnectionId) -> Poll<Result<Vec<u8>, ReadError>> {
+        let mut bytes = vec![0; 4096];
+        self.stack
+            .read(id, &mut bytes, Waker::noop())
+            .map_ok(|len| {
+                bytes.truncate(len);
+                bytes
+            })
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, WriteError>> {
+        self.stack.write(self.now, id, bytes, Waker::noop())
+    }
+
+    pub(crate) fn client_state(&mut self, handle: SocketHandle) -> tcp::State {
+        self.client.tcp(handle).state()
+    }
+
+    /// What the client has received so far.
+    pub(crate) fn client_reads(&mut self, handle: SocketHandle) -> Vec<u8> {
+        let socket = self.client.tcp(handle);
+        let mut bytes = vec![0; socket.recv_queue()];
+        let len = socket.recv_slice(&mut bytes).unwrap_or(0);
+        bytes.truncate(len);
+        bytes
+    }
+
+    fn smoltcp_now(&self) -> smoltcp::time::Instant {
+        smoltcp::time::Instant::from_micros((self.now.as_nanos() / 1000) as i64)
+    }
+
+    /// One turn of everyone at one moment. Returns whether a frame moved.
+    pub(crate) fn turn(&mut self) -> bool {
+        let before = self.launched;
+        self.client.poll(self.smoltcp_now());
+        while let Some(frame) = self.client.port.sent.pop_front() {
+            self.launch(true, frame);
+        }
+        let landed = self.land();
+        self.stack.receive(self.now, 64);
+        self.stack.serve(self.now);
+        self.stack.advance(self.now);
+        loop {
+            let frame = self.link.borrow_mut().from_stack.pop_front();
+            let Some(frame) = frame else { break };
+            self.launch(false, frame);
+        }
+        landed || self.launched != before
+    }
+
+    fn launch(&mut self, to_stack: bool, mut frame: Vec<u8>) {
+        self.launched += 1;
+        let weather = self.weather;
+        if self.rng.chance(weather.lose) {
+            return;
+        }
+        if self.rng.chance(weather.corrupt) {
+            let at = self.rng.below(frame.len());
+            frame[at] ^= 1 << self.rng.below(8);
+        }
+        let copies = 1 + usize::from(self.rng.chance(weather.repeat));
+        for _ in 0..copies {
+            let longest = weather.delay.as_micros() as usize;
+            let delay = if longest == 0 {
+                0
+            } else {
+                self.rng.below(longest)
+            };
+            self.launched += 1;
+            let arrival = self.now + Duration::from_micros(delay as u64);
+            self.flying
+                .insert((arrival, self.launched), (to_stack, frame.clone()));
+        }
+    }
+
+    fn land(&mut self) -> bool {
+        let mut landed = false;
+        while let Some(entry) = self.flying.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (to_stack, frame) = entry.remove();
+            landed = true;
+            if to_stack {
+                self.link.borrow_mut().to_stack.push_back(frame);
+            } else {
+                self.client.port.received.push_back(frame);
+            }
+        }
+        landed
+    }
+
+    /// Takes turns at this moment until nothing moves.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("the two never come to rest");
+    }
+
+    /// Lets `duration` pass, stopping wherever somebody has something to do.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.settle();
+            self.now = self.next_event().min(end);
+        }
+        self.settle();
+    }
+
+    /// The next moment at which something happens, at least a microsecond away.
+    pub(crate) fn next_event(&mut self) -> Instant {
+        let client = self.client.poll_at(self.smoltcp_now());
+        let client = client.map(|at| Instant::from_nanos(at.total_micros() as u64 * 1000));
+        let wire = self.flying.first_key_value().map(|(key, _)| key.0);
+        let events = [self.stack.next_deadline(), client, wire];
+        let next = events
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Instant::FAR_FUTURE);
+        next.max(self.now + Duration::from_micros(1))
+    }
+
+    /// Puts a frame on the wire to the stack.
+    pub(crate) fn inject(&mut self, frame: Vec<u8>) {
+        self.link.borrow_mut().to_stack.push_back(frame);
+    }
+
+    /// One turn of the stack alone; returns what it sent.
+    pub(crate) fn stack_turn(&mut self) -> Vec<Vec<u8>> {
+        self.stack.receive(self.now, 64);
+        self.stack.serve(self.now);
+        self.stack.advance(self.now);
+        self.link.borrow_mut().from_stack.drain(..).collect()
+    }
+}
