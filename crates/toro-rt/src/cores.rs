@@ -1,0 +1,193 @@
+//! The other cores: how many there are, what memory each gets, and how they start.
+//!
+//! All are started at once: they come through the door of `toro-boot` in any order and are numbered as they come. A core that does
+//! not come within [`PATIENCE`] is reported and left out; the memory that was meant for it stays unused.
+
+use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+
+use log::{debug, warn};
+use toro_arch::core_local::MAX_CORES;
+use toro_arch::stack::Stack;
+use toro_arch::{apic, core_local, cpu, gdt, trap};
+use toro_boot::{BootInfo, CoreStart, Ranges, START_PAGE};
+use toro_sync::Once;
+use toro_time::Instant;
+
+use crate::{clock, heap, machine, placement};
+
+/// How long a core may take from its startup interrupt to its scheduler.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// The stack of a core's first thread, which starts the core and then ends; a guard page is below.
+const STACK: usize = 16 * 1024;
+/// How long after the reset a core is started (Intel SDM volume 3, 8.4.4.1 asks 10 ms of hardware; virtual cores need none).
+const AFTER_RESET: Duration = Duration::from_micros(100);
+
+/// The cores that are ready, the boot core among them.
+static READY: AtomicUsize = AtomicUsize::new(1);
+
+/// What the cores to come find, by their number less one.
+static SHARES: Once<Vec<Share>> = Once::new();
+
+struct Share {
+    memory: Ranges,
+    /// What its placement is drawn from.
+    seed: u64,
+    /// The upper end of the core's first stack, and the guard page below.
+    stack: u64,
+    guard: u64,
+}
+
+/// How many cores the image uses: those that ACPI lists as ready, or as many as `cores=` says if that is fewer.
+pub(crate) fn count(info: &BootInfo) -> usize {
+    let listed = machine::with_tables(info, |tables| {
+        let madt = tables.madt().ok()?;
+        Some(
+            madt.processors()
+                .filter(|processor| processor.enabled)
+                .count(),
+        )
+    });
+    let wanted = info
+        .command_line()
+        .value("cores")
+        .and_then(|count| count.parse().ok());
+    listed
+        .flatten()
+        .unwrap_or(1)
+        .min(wanted.unwrap_or(MAX_CORES))
+        .clamp(1, MAX_CORES)
+}
+
+/// The weight of core `core` in the division of memory: `mem-share=2,1,1` gives core 0 half of it.
+fn weight(info: &BootInfo, core: usize) -> u64 {
+    let weights = info.command_line().value("mem-share").unwrap_or("");
+    weights
+        .split(',')
+        .nth(core)
+        .and_then(|weight| weight.parse().ok())
+        .unwrap_or(1)
+        .clamp(1, 1 << 20)
+}
+
+/// Takes the boot core's share out of `free`.
+pub(crate) fn first_share(info: &BootInfo, free: &mut Ranges, cores: usize) -> Ranges {
+    let sum: u64 = (0..cores).map(|core| weight(info, core)).sum();
+    free.take_low(share(free.total(), weight(info, 0), sum))
+}
+
+fn share(total: u64, weight: u64, sum: u64) -> u64 {
+    u64::try_from(u128::from(total) * u128::from(weight) / u128::from(sum)).unwrap_or(total)
+}
+
+/// Starts the other cores, each with its share of `free`; returns when all run or time is up.
+pub(crate) fn start(info: &BootInfo, mut free: Ranges, cores: usize) {
+    let others = cores - 1;
+    if others == 0 {
+        return;
+    }
+    let mut sum: u64 = (1..cores).map(|core| weight(info, core)).sum();
+    let mut shares = Vec::new();
+    for core in 1..cores {
+        let stack = Stack::try_new(STACK).expect("there are a few pages for each core");
+        // Never freed: the core's first thread ends on another core than the one that made it.
+        let stack = ManuallyDrop::new(stack);
+        let memory = free.take_low(share(free.total(), weight(info, core), sum));
+        let seed = placement::seed(info.command_line());
+        shares.push(Share {
+            memory: placement::place(&memory, seed),
+            seed,
+            stack: stack.top() as u64,
+            guard: stack.guard(),
+        });
+        sum -= weight(info, core);
+    }
+    let stacks: Vec<u64> = shares.iter().map(|share| share.stack).collect();
+    SHARES.call_once(|| shares);
+    // SAFETY: 1. the stacks were just allocated, for ever; 2. the tables map all memory, and cores are started once.
+    let door = unsafe { CoreStart::open(Vec::leak(stacks), core_main) };
+    let begun = Instant::now();
+    let targets = targets(info, others);
+    targets.iter().for_each(|&id| apic::send_init(id));
+    wait(AFTER_RESET, || false);
+    targets
+        .iter()
+        .for_each(|&id| apic::send_startup(id, START_PAGE));
+    let all = || READY.load(Ordering::Acquire) == cores;
+    if !wait(PATIENCE, all) {
+        let came = door.close();
+        warn!(
+            "{} of {cores} cores do not answer and are left out",
+            others - came as usize
+        );
+        // Those that came through the door are on their way.
+        wait(PATIENCE, || {
+            READY.load(Ordering::Acquire) == came as usize + 1
+        });
+    }
+    toro_sched::set_cores(READY.load(Ordering::Acquire));
+    debug!(
+        "{} cores after {} us",
+        toro_sched::cores(),
+        (Instant::now().as_nanos() - begun.as_nanos()) / 1000
+    );
+}
+
+fn targets(info: &BootInfo, others: usize) -> Vec<u32> {
+    let this = core_local::apic_id(core_local::id());
+    let listed = machine::with_tables(info, |tables| {
+        let madt = tables.madt().ok()?;
+        let ready = madt
+            .processors()
+            .filter(|processor| processor.enabled && processor.apic_id != this);
+        Some(
+            ready
+                .map(|processor| processor.apic_id)
+                .take(others)
+                .collect(),
+        )
+    });
+    listed.flatten().unwrap_or_default()
+}
+
+/// Waits until `done`, but for `limit` at most; says whether it was done.
+fn wait(limit: Duration, done: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if done() {
+            return true;
+        }
+        cpu::relax();
+    }
+    done()
+}
+
+/// The other cores' boot list: what `start.rs` does, without what is done once.
+extern "C" fn core_main(number: usize) -> ! {
+    let id = number + 1;
+    core_local::init(id);
+    heap::init_core(number);
+    gdt::init();
+    trap::init();
+    apic::init();
+    toro_irq::init();
+    clock::init_core();
+    toro_sched::init(share_of(number).guard, share_of(number).seed);
+    #[cfg(feature = "initrd")]
+    toro_vfs::init();
+    cpu::enable_interrupts();
+    READY.fetch_add(1, Ordering::AcqRel);
+    // This thread has done its work; the core runs those that are sent to it.
+    toro_sched::end()
+}
+
+/// The memory of the core with this number, from 0 for the first that is not the boot core.
+pub(crate) fn memory_of(number: usize) -> Ranges {
+    share_of(number).memory
+}
+
+fn share_of(number: usize) -> &'static Share {
+    &SHARES.get().expect("shares are made before cores start")[number]
+}

@@ -1,0 +1,136 @@
+//! What went wrong: panics and exceptions, reported with a backtrace that names functions.
+//!
+//! A panic ends its thread, where that thread can be missed and the kernel's own work was not cut short; all else ends the machine.
+//! An exception may have come anywhere, even in the middle of the heap, so it always does.
+
+use core::fmt;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use toro_abi::exit::ExitCode;
+use toro_arch::trap::{self, TrapFrame};
+use toro_arch::{core_local, cpu};
+
+macro_rules! report {
+    ($($arg:tt)*) => { toro_log::write_emergency(format_args!($($arg)*)) };
+}
+
+/// The core that reports a failure, counted from 1: one more while it does ends the machine at once.
+static REPORTER: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes exceptions come here.
+pub(crate) fn init() {
+    trap::set_handler(exception);
+}
+
+fn exception(frame: &mut TrapFrame) {
+    cpu::disable_interrupts();
+    begin();
+    report!("\n");
+    let address = frame.fault_address();
+    if address.is_some_and(toro_sched::is_stack_overflow) {
+        report!("stack overflow in {Running}: ");
+    }
+    report!("{}", frame.name());
+    if let Some(address) = address {
+        report!(" {} {address:#x}", access(frame));
+    }
+    report!(" on core {}, {}\n{frame:?}", core_local::id(), Running);
+    print_backtrace(frame.rip, frame.rbp);
+    crate::exit::exit(ExitCode::Failure)
+}
+
+/// What a page fault's error code says was tried (Intel SDM volume 3, figure 4-12).
+fn access(frame: &TrapFrame) -> &'static str {
+    match (frame.error & 2 != 0, frame.error & 16 != 0) {
+        (true, _) => "writing",
+        (_, true) => "executing",
+        _ => "reading",
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    cpu::disable_interrupts();
+    begin();
+    let has_log = report!("\npanic on core {}, {}", core_local::id(), Running);
+    if let Some(location) = info.location() {
+        report!(", at {location}");
+    }
+    report!("\n{}\n", info.message());
+    print_backtrace(panic as *const () as u64, cpu::frame_pointer() as u64);
+    // A thread that panicked while it wrote to the log holds it for ever.
+    if has_log && !is_shutdown_wanted() && toro_sched::can_end_alone() {
+        report!("thread ends, the others go on\n");
+        REPORTER.store(0, Ordering::Release);
+        cpu::enable_interrupts();
+        toro_sched::end_panicked()
+    }
+    crate::exit::exit(ExitCode::Failure)
+}
+
+/// Whether the command line says that a panic ends everything.
+fn is_shutdown_wanted() -> bool {
+    crate::environment::value("panic") == Some("shutdown")
+}
+
+/// Waits for another core's report to end; ends the machine if this core is in one already.
+fn begin() {
+    let this = core_local::id() + 1;
+    while let Err(reporter) =
+        REPORTER.compare_exchange(0, this, Ordering::Acquire, Ordering::Relaxed)
+    {
+        if reporter == this {
+            report!("\nand another failure while reporting it\n");
+            crate::exit::exit(ExitCode::Failure);
+        }
+        cpu::relax();
+    }
+}
+
+/// The running thread, for a message.
+struct Running;
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match toro_sched::try_current() {
+            Some(thread) => write!(f, "thread {} ({})", thread.id(), thread.name()),
+            None => f.write_str("before the first thread"),
+        }
+    }
+}
+
+fn print_backtrace(rip: u64, rbp: u64) {
+    // SAFETY: the table lies in memory that `heap::init` spares, and nobody writes to it.
+    let symbols = unsafe { toro_backtrace::image_symbols() };
+    let mut innermost = true;
+    let line = |address: u64| {
+        let found = symbols.and_then(|symbols| {
+            if innermost {
+                symbols.lookup(address)
+            } else {
+                symbols.caller(address)
+            }
+        });
+        innermost = false;
+        match found {
+            Some(symbol) => report!("  {address:#012x} {symbol}\n"),
+            None => report!("  {address:#012x}\n"),
+        };
+    };
+    report!("backtrace:\n");
+    // SAFETY: 1. the range is mapped; 2. this core runs nothing else, and the frames are below the caller's.
+    unsafe { toro_backtrace::walk(rbp, rip, stack_around(rbp), line) };
+}
+
+/// The memory in which frames may lie: 64 KiB upwards, but never past what is mapped.
+fn stack_around(rbp: u64) -> core::ops::Range<u64> {
+    const REACH: u64 = 64 * 1024;
+    if rbp < 4096 {
+        0..0
+    } else {
+        rbp..rbp
+            .saturating_add(REACH)
+            .min(toro_arch::paging::mapped_end())
+    }
+}

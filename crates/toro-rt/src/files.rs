@@ -1,0 +1,58 @@
+//! Archives as file systems: the one that came with the image, mounted at `/`, and those that a service embeds.
+
+use alloc::rc::Rc;
+use core::fmt;
+
+use log::{error, info};
+use toro_boot::BootInfo;
+use toro_initrd::{ArchiveError, Initrd};
+use toro_vfs::FileError;
+
+/// Gives this core its mounts, and mounts the first module that the loader passed, if it is an archive.
+pub(crate) fn mount(info: &BootInfo) {
+    toro_vfs::init();
+    let Some(module) = info.modules().next() else {
+        info!("files: no archive came with the image");
+        return;
+    };
+    match mount_archive("/", module.bytes) {
+        Ok(entries) => info!(
+            "files: {entries} entries in an archive of {} bytes",
+            module.bytes.len()
+        ),
+        Err(reason) => error!("files: the archive is not readable: {reason}"),
+    }
+}
+
+/// Why an archive could not be mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountArchiveError {
+    /// It is not an archive, or a damaged one.
+    Archive(ArchiveError),
+    /// Something is mounted there already, or the path is none.
+    Mount(FileError),
+}
+
+impl fmt::Display for MountArchiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(error) => write!(f, "{error}"),
+            Self::Mount(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for MountArchiveError {}
+
+/// Mounts an archive (ustar or cpio) that lies in memory at `path` on this core; returns how many files and folders it has.
+///
+/// For an archive that is embedded in the image: `include_bytes!`, with `toro_archive::embed` in the build script.
+///
+/// # Errors
+/// Fails if the archive cannot be read or something is mounted there already.
+pub fn mount_archive(path: &str, archive: &'static [u8]) -> Result<usize, MountArchiveError> {
+    let archive = Initrd::new(archive).map_err(MountArchiveError::Archive)?;
+    let entries = archive.len();
+    toro_vfs::mount(path, Rc::new(archive)).map_err(MountArchiveError::Mount)?;
+    Ok(entries)
+}

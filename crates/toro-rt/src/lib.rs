@@ -1,0 +1,47 @@
+//! The runtime: what turns crates into an image.
+//!
+//! [`start`] is the boot list, the one place that knows in which order things come to life. Around it: [`machine`] learns from
+//! ACPI what the machine is, [`clock`] finds its frequencies, [`drivers`] holds the table of what was linked in, [`fault`]
+//! reports what went wrong, and [`exit`] ends the machine. `toro-rt` also supplies what every freestanding Rust program
+//! needs: the allocator, the panic handler, and the memory functions that the prebuilt `core` calls.
+
+#![no_std]
+
+extern crate alloc;
+
+mod clock;
+mod console;
+#[cfg(feature = "console")]
+mod consoles;
+mod cores;
+#[cfg(feature = "blk")]
+mod disks;
+#[cfg(feature = "virtio")]
+mod drivers;
+#[cfg(feature = "random")]
+mod entropy;
+mod environment;
+mod exit;
+mod fault;
+#[cfg(feature = "initrd")]
+mod files;
+mod heap;
+mod intrinsics;
+mod machine;
+#[cfg(feature = "net")]
+mod network;
+mod placement;
+#[cfg(feature = "virtio")]
+mod places;
+mod protection;
+mod start;
+#[cfg(feature = "net")]
+mod statistics;
+
+#[cfg(feature = "virtio")]
+pub use drivers::{devices, owner_of};
+pub use environment::args;
+pub use exit::exit;
+#[cfg(feature = "initrd")]
+pub use files::{MountArchiveError, mount_archive};
+pub use toro_abi::exit::ExitCode;

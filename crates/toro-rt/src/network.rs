@@ -1,0 +1,72 @@
+//! The network of a core: a card that it owns, and a stack with a thread of its own.
+
+use alloc::boxed::Box;
+
+use log::{error, info, warn};
+use toro_dev::net::NetDevice;
+use toro_net::{Address, Config};
+use toro_virtio_net::{self as virtio_net, VirtioNet};
+
+use crate::drivers::Found;
+use crate::environment;
+
+/// Starts a card and the stack of the core that owns it.
+pub(crate) fn start(found: Found) {
+    let Found { name, transport } = found;
+    if toro_net::is_init() {
+        warn!(
+            "{name}: core {} has a card already; dedicate it to another core (dedicate={name}:1)",
+            toro_arch::core_local::id()
+        );
+        return;
+    }
+    let free = toro_mem::stats().free;
+    let card = match VirtioNet::probe(transport, card_config(free)) {
+        Ok(card) => card,
+        Err(reason) => {
+            error!("{name}: the card cannot be used: {reason}");
+            return;
+        }
+    };
+    info!(
+        "{name}: card {:02x?}, mtu {}",
+        card.info().mac,
+        card.info().mtu
+    );
+    let mut config = Config::new([toro_entropy::u64(), toro_entropy::u64()]);
+    config.address = address();
+    // A quarter for connections: the rest is for the service and its threads.
+    toro_net::init(Box::new(card), config.within_memory(free / 4));
+    let spawned = toro_sched::Builder::new()
+        .name("net")
+        .essential()
+        .spawn(|| toro_net::run());
+    if let Err(reason) = spawned {
+        error!("net: {reason}");
+    }
+}
+
+fn address() -> Address {
+    let Some(text) = environment::value("ip") else {
+        return Address::Dhcp;
+    };
+    toro_net::parse_ip(text).unwrap_or_else(|reason| {
+        error!("ip={text}: {reason}; asking a DHCP server instead (ip=dhcp or ip=10.0.2.15/24,gw=10.0.2.2)");
+        Address::Dhcp
+    })
+}
+
+/// Receive buffers for at most an eighth of the memory, and as much again for long frames.
+fn card_config(free: usize) -> virtio_net::Config {
+    const BUFFER: usize = 2048;
+    let buffers = u16::try_from(free / 8 / BUFFER)
+        .unwrap_or(u16::MAX)
+        .clamp(16, 256);
+    const LONG: usize = 64 << 10;
+    let long = u16::try_from(free / 8 / LONG).unwrap_or(u16::MAX).min(32);
+    virtio_net::Config {
+        rx_buffers: buffers,
+        long_frames: long,
+        ..virtio_net::Config::default()
+    }
+}
