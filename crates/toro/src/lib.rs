@@ -1,0 +1,148 @@
+//! Toro: a library kernel for microservices.
+//!
+//! An appliance is an ordinary binary that picks the units it needs as features of this crate, and names its main function:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//! #![deny(unsafe_code)]
+//!
+//! toro::main!(main);
+//!
+//! fn main() {
+//!     toro::println!("hello");
+//! }
+//! ```
+//!
+//! The names are those of `std` wherever `std` has the thing. When `main` returns, the machine powers off.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+pub use toro_rt::{ExitCode, exit};
+
+/// Disks of this core.
+#[cfg(feature = "blk")]
+pub mod block {
+    pub use toro_block::{
+        BlockError, BlockInfo, Disk, DmaBuf, Op, Outcome, Pending, Request, SECTOR, TIMEOUT, disks,
+        open,
+    };
+}
+
+/// Named byte streams between this core and the host.
+#[cfg(feature = "console")]
+pub mod console {
+    pub use toro_console::{ConsoleError, OpenError, PATIENCE, Port};
+}
+
+/// The devices of the machine, and which core owns each (`dedicate=net0:1,blk0:0` on the command line).
+#[cfg(feature = "devices")]
+pub mod devices {
+    pub use toro_dev::owner::{Class, DeviceName, Owned};
+    pub use toro_rt::{devices as all, owner_of};
+}
+
+/// How the image was started.
+pub mod env {
+    pub use toro_rt::args;
+}
+
+/// The files of the archive that came with the image.
+#[cfg(feature = "initrd")]
+pub mod fs {
+    pub use toro_rt::{MountArchiveError, mount_archive};
+    pub use toro_vfs::*;
+}
+
+/// Memory of this core.
+pub mod mem {
+    pub use toro_mem::{Stats, collect, stats};
+}
+
+/// Ranks that compute together, one on each core.
+#[cfg(feature = "mpi")]
+pub mod mpi {
+    pub use toro_mpi::{Comm, CommError, Element, Op, group, run};
+}
+
+/// TCP/IP.
+#[cfg(feature = "net")]
+pub mod net {
+    pub use toro_net::*;
+}
+
+/// Random numbers that nobody can foresee.
+#[cfg(feature = "random")]
+pub mod random {
+    pub use toro_entropy::{fill, u64};
+}
+
+/// What threads and tasks share.
+pub mod sync {
+    pub use toro_sched::channel::{Closed, Receiver, Sender, TryRecvError, TrySendError, channel};
+    pub use toro_wait::{
+        Condvar, Mutex, MutexGuard, Once, OnceLock, Permit, RwLock, RwLockReadGuard,
+        RwLockWriteGuard, Semaphore,
+    };
+}
+
+/// Cooperative threads of this core.
+pub mod thread {
+    pub use toro_sched::{
+        Builder, JoinHandle, NoResult, SpawnError, Thread, block_on, block_on_until, cores,
+        current, on_each_core, park, park_until, sleep, spawn, yield_now,
+    };
+}
+
+/// Futures that run on this core without a stack for each.
+pub mod task {
+    pub use toro_sched::block_on;
+    pub use toro_sched::task::*;
+}
+
+/// Moments and durations.
+pub mod time {
+    pub use core::time::Duration;
+
+    pub use toro_time::{Instant, SystemTime, UNIX_EPOCH};
+}
+
+/// The log.
+pub use log;
+
+/// Names the appliance's main function: `toro::main!(main);`.
+///
+/// The runtime calls it on the boot core's first thread once everything is up.
+#[macro_export]
+macro_rules! main {
+    ($main:path) => {
+        #[expect(
+            unsafe_code,
+            reason = "the runtime finds the service by this symbol; defined once, by this macro"
+        )]
+        #[unsafe(no_mangle)]
+        fn toro_main() {
+            $main();
+        }
+    };
+}
+
+/// Writes a line to the console.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($format:literal $($rest:tt)*) => { $crate::print!("{}\n", ::core::format_args!($format $($rest)*)) };
+}
+
+/// Writes text to the console.
+#[macro_export]
+macro_rules! print {
+    ($($arg:tt)*) => { $crate::write_console(::core::format_args!($($arg)*)) };
+}
+
+/// What [`print!`] calls.
+#[doc(hidden)]
+pub fn write_console(text: core::fmt::Arguments<'_>) {
+    toro_log::write(text);
+}
