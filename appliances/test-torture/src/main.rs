@@ -1,0 +1,109 @@
+//! Random work on all cores: threads and tasks are spawned, joined, woken and put to sleep, buffers are sent, checked and freed
+//! far from home. Arguments: `seed=1 seconds=2`.
+//!
+//! One seed gives each core the same steps each time; how they interleave is up to the machine.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod driver;
+mod random;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use toro::sync::{Receiver, channel};
+use toro::thread::{self, Builder};
+use toro::time::{Duration, Instant};
+use toro::{mem, println};
+
+use crate::driver::{Buffer, Count, Driver};
+
+toro::main!(main);
+
+fn main() {
+    toro_test::run(toro_test::cases![
+        random_work_on_every_core_loses_nothing,
+        the_memory_is_back_at_its_start,
+    ]);
+}
+
+/// The number that follows `name=` among the arguments.
+fn argument(name: &str) -> Option<u64> {
+    toro::env::args().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
+fn random_work_on_every_core_loses_nothing() {
+    let seed = argument("seed").unwrap_or(1);
+    let seconds = argument("seconds").unwrap_or(2);
+    println!(
+        "torture: seed={seed} seconds={seconds}, {} cores",
+        thread::cores()
+    );
+    let count = work(seed, Instant::now() + Duration::from_secs(seconds));
+    println!("torture: {count:?}");
+    assert_eq!(count.sent, count.received);
+}
+
+fn the_memory_is_back_at_its_start() {
+    let run = |seed| {
+        work(seed, Instant::now() + Duration::from_millis(300));
+        // Idle cores take back what others have freed.
+        thread::sleep(Duration::from_millis(50));
+        mem::collect();
+        mem::stats().in_use
+    };
+    // Page tables, cached stacks and queues that have grown stay: the first rounds pay for them.
+    let before = (0..3).map(run).max().unwrap_or(0);
+    let after = (3..6).map(run).min().unwrap_or(0);
+    assert!(after <= before + 64 * 1024, "{before} bytes, then {after}");
+}
+
+/// Lets every core work until `end`, and adds up what they did.
+fn work(seed: u64, end: Instant) -> Count {
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..thread::cores()).map(|_| channel::<Buffer>(64)).unzip();
+    let senders = Arc::new(senders);
+    let drivers: Vec<_> = (0..thread::cores())
+        .map(|core| {
+            let driver = Driver::new(seed, core, Arc::clone(&senders));
+            let builder = Builder::new().name("driver").stack_size(64 * 1024);
+            let body = move || driver.run(end);
+            builder.spawn_on(core, body).expect("the driver began")
+        })
+        .collect();
+    drop(senders);
+    let receivers: Vec<_> = (0..)
+        .zip(receivers)
+        .map(|(core, receiver)| {
+            let builder = Builder::new().name("receiver");
+            let body = move || receive(receiver);
+            builder.spawn_on(core, body).expect("the receiver began")
+        })
+        .collect();
+    let driven = drivers
+        .into_iter()
+        .map(|thread| thread.join().expect("it drove"));
+    let mut count = driven.fold(Count::default(), Count::plus);
+    for receiver in receivers {
+        count.received += receiver.join().expect("it received");
+    }
+    count
+}
+
+/// Checks and frees what arrives until all senders are gone.
+fn receive(mut receiver: Receiver<Buffer>) -> u64 {
+    let mut received = 0;
+    while let Some(buffer) = receiver.recv() {
+        buffer.check();
+        received += 1;
+        if received % 128 == 0 {
+            // The senders have to wait now and then.
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    received
+}
