@@ -1,0 +1,51 @@
+//! Serves the files of its archive over HTTP/1.1.
+//!
+//! What a request means is decided in `toro-http`, this program moves bytes, on the event loop of its core. Takes `port=N`.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod files;
+mod serve;
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+const DEFAULT_PORT: u16 = 80;
+
+toro::main!(main);
+
+fn main() {
+    let port = match port() {
+        Ok(port) => port,
+        Err(word) => {
+            toro::println!("web-server: cannot understand `{word}`; it takes port=1 to port=65535");
+            toro::exit(toro::ExitCode::Failure);
+        }
+    };
+    let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    match toro::net::serve(address, serve::Server::new()) {
+        Ok(serving) => {
+            toro::println!("web-server: listening on port {port}");
+            serving.for_ever()
+        }
+        Err(error) => {
+            toro::println!("web-server: cannot listen on port {port}: {error}");
+            toro::exit(toro::ExitCode::Failure);
+        }
+    }
+}
+
+/// The port from the command line; `Err` is the word that is not understood.
+fn port() -> Result<u16, &'static str> {
+    let mut port = DEFAULT_PORT;
+    for word in toro::env::args() {
+        let number = word
+            .strip_prefix("port=")
+            .and_then(|number| number.parse().ok());
+        port = number.filter(|number| *number != 0).ok_or(word)?;
+    }
+    Ok(port)
+}
