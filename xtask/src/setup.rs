@@ -1,8 +1,10 @@
 //! `cargo xtask setup`: installs the programs that the other verbs need.
 //!
 //! As root it calls apt itself, otherwise it prints the one line to type. It never removes a package. What has to be
-//! done is decided in [`plan`], from facts alone.
+//! done is decided in [`plan`], from facts alone. What Debian does not have, cargo builds into the project's own folder
+//! ([`built`]), for which nobody has to be root.
 
+mod built;
 mod facts;
 mod plan;
 mod sources;
@@ -16,6 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use self::facts::Facts;
 pub(crate) use self::facts::is_root;
 use self::plan::Plan;
+use self::tools::Source;
 pub(crate) use self::tools::Tool;
 use crate::process;
 
@@ -50,12 +53,11 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             missing.len()
         );
     }
-    let plan = Plan::new(&Facts::gather()?, &missing);
     if args.dry_run {
-        println!("{}", plan.shell());
-        return Ok(ExitCode::SUCCESS);
+        show(&missing)?;
+    } else {
+        install(&missing)?;
     }
-    install(&plan)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,21 +67,55 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = missing.iter().map(Tool::program).collect();
+    let names: Vec<&str> = missing.iter().map(|tool| tool.program()).collect();
     eprintln!("missing: {}; installing", names.join(", "));
-    install(&Plan::new(&Facts::gather()?, &missing))?;
+    install(&missing)?;
     let still = tools::missing(tools);
     if let Some(tool) = still.first() {
+        let source = match tool.source() {
+            Source::Package(name) => format!("its package {name}"),
+            Source::Crate { version, .. } => format!("version {version} of its crate"),
+        };
         bail!(
-            "{} is still missing after its package {} was installed",
-            tool.program(),
-            tool.package()
+            "{} is still missing after {source} was installed",
+            tool.path().display()
         );
     }
     Ok(())
 }
 
-fn install(plan: &Plan) -> Result<()> {
+/// Prints what [`install`] would do.
+fn show(missing: &[Tool]) -> Result<()> {
+    if missing.iter().any(is_package) {
+        println!("{}", Plan::new(&Facts::gather()?, missing).shell());
+    }
+    for (name, version) in crates(missing) {
+        println!("{}", process::shown(&built::command(name, version)));
+    }
+    Ok(())
+}
+
+/// Packages first: what cargo builds may need them.
+fn install(missing: &[Tool]) -> Result<()> {
+    if missing.iter().any(is_package) {
+        install_packages(&Plan::new(&Facts::gather()?, missing))?;
+    }
+    crates(missing).try_for_each(|(name, version)| built::install(name, version))
+}
+
+fn is_package(tool: &Tool) -> bool {
+    matches!(tool.source(), Source::Package(_))
+}
+
+/// Names and versions of the crates among `missing`.
+fn crates(missing: &[Tool]) -> impl Iterator<Item = (&'static str, &'static str)> {
+    missing.iter().filter_map(|tool| match tool.source() {
+        Source::Crate { version, .. } => Some((tool.program(), version)),
+        Source::Package(_) => None,
+    })
+}
+
+fn install_packages(plan: &Plan) -> Result<()> {
     if !is_root() {
         bail!(
             "programs are missing; this line installs them:\n\n    {}\n",

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use super::facts::Facts;
 use super::sources::{has_suite, with_suite};
-use super::tools::Tool;
+use super::tools::{Source, Tool};
 
 /// What marks the version of a package from backports.
 const BACKPORT: &str = "~bpo";
 
-/// What to do.
+/// What to do with packages; what cargo builds is no matter of root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// A source file that has to name another suite first.
@@ -38,16 +38,14 @@ impl Plan {
     pub(crate) fn new(facts: &Facts, missing: &[Tool]) -> Self {
         let suite = backports(facts);
         let is_special = |tool: &&Tool| suite.is_some() && **tool == Tool::Qemu;
-        let special: Vec<&str> = missing
-            .iter()
-            .filter(is_special)
-            .map(Tool::package)
-            .collect();
-        let plain = missing
-            .iter()
-            .filter(|tool| !is_special(tool))
-            .map(Tool::package)
-            .collect();
+        let package = |tool: &Tool| match tool.source() {
+            Source::Package(name) => Some(name),
+            Source::Crate { .. } => None,
+        };
+        let special = missing.iter().filter(is_special);
+        let special: Vec<&str> = special.filter_map(package).collect();
+        let plain = missing.iter().filter(|tool| !is_special(tool));
+        let plain = plain.filter_map(package).collect();
         let from_suite = suite
             .filter(|_| !special.is_empty())
             .map(|suite| (suite, special));
@@ -61,8 +59,11 @@ impl Plan {
         }
     }
 
-    /// The commands to run, in order, each as its words.
+    /// The commands to run as root, in order, each as its words; none if no package is missing.
     pub(crate) fn commands(&self) -> Vec<Vec<String>> {
+        if self.plain.is_empty() && self.from_suite.is_none() {
+            return Vec::new();
+        }
         let apt = |words: &[&str], packages: &[&str]| {
             [&["apt-get"], words, packages]
                 .concat()
@@ -253,6 +254,19 @@ mod tests {
         assert!(
             plan.shell()
                 .contains(" && apt-get update && apt-get install ")
+        );
+    }
+
+    #[test]
+    fn what_cargo_builds_is_not_asked_of_apt() {
+        let facts = machine(None, SOURCES);
+        check(&facts, &[Tool::VhostDeviceVsock], false, &[]);
+        let expected = ["apt-get update", "apt-get INSTALL curl"];
+        check(
+            &facts,
+            &[Tool::VhostDeviceVsock, Tool::Curl],
+            false,
+            &expected,
         );
     }
 

@@ -1,9 +1,23 @@
 //! The programs that are needed, and the packages that bring them.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::built;
 use crate::qemu::{self, Machine};
+
+/// What brings a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A Debian package.
+    Package(&'static str),
+    /// The crate of the program's name, in this version: cargo builds it into the project's own folder.
+    Crate {
+        version: &'static str,
+        /// What the build takes besides Rust.
+        needs: &'static [Tool],
+    },
+}
 
 /// A program or file that a verb needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +36,7 @@ pub(crate) enum Tool {
     Lz4,
     Gdb,
     RedisTools,
+    VhostDeviceVsock,
 }
 
 impl Tool {
@@ -41,6 +56,7 @@ impl Tool {
         Self::Lz4,
         Self::Gdb,
         Self::RedisTools,
+        Self::VhostDeviceVsock,
     ];
 
     /// What `cargo xtask test` drives images with.
@@ -56,6 +72,7 @@ impl Tool {
         Self::Curl,
         Self::Ip,
         Self::RedisTools,
+        Self::VhostDeviceVsock,
     ];
 
     /// What `cargo xtask bench` and `profile` measure with.
@@ -77,46 +94,58 @@ impl Tool {
     }
 
     /// The name of the program, or the path of the file.
-    pub(crate) fn program(&self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What brings it.
+    pub(crate) fn source(self) -> Source {
+        self.row().1
+    }
+
+    /// The table.
+    fn row(self) -> (&'static str, Source) {
+        let package = Source::Package;
         match self {
-            Self::Qemu => qemu::PROGRAM,
-            Self::GrubMkrescue => "grub-mkrescue",
-            Self::GrubBios => "/usr/lib/grub/i386-pc/multiboot2.mod",
-            Self::Xorriso => "xorriso",
-            Self::Mtools => "mformat",
-            Self::Dosfstools => "mkfs.fat",
-            Self::E2fsprogs => "mke2fs",
-            Self::Fdisk => "sfdisk",
-            Self::Curl => "curl",
-            Self::Wrk => "wrk",
-            Self::Ip => "ip",
-            Self::Lz4 => "lz4",
-            Self::Gdb => "gdb",
-            Self::RedisTools => "redis-cli",
+            Self::Qemu => (qemu::PROGRAM, package("qemu-system-x86")),
+            Self::GrubMkrescue => ("grub-mkrescue", package("grub-common")),
+            Self::GrubBios => (
+                "/usr/lib/grub/i386-pc/multiboot2.mod",
+                package("grub-pc-bin"),
+            ),
+            Self::Xorriso => ("xorriso", package("xorriso")),
+            Self::Mtools => ("mformat", package("mtools")),
+            Self::Dosfstools => ("mkfs.fat", package("dosfstools")),
+            Self::E2fsprogs => ("mke2fs", package("e2fsprogs")),
+            Self::Fdisk => ("sfdisk", package("fdisk")),
+            Self::Curl => ("curl", package("curl")),
+            Self::Wrk => ("wrk", package("wrk")),
+            Self::Ip => ("ip", package("iproute2")),
+            Self::Lz4 => ("lz4", package("lz4")),
+            Self::Gdb => ("gdb", package("gdb")),
+            Self::RedisTools => ("redis-cli", package("redis-tools")),
+            Self::VhostDeviceVsock => (
+                "vhost-device-vsock",
+                Source::Crate {
+                    version: "0.3.0",
+                    needs: &[],
+                },
+            ),
         }
     }
 
-    /// The Debian package.
-    pub(crate) fn package(&self) -> &'static str {
-        match self {
-            Self::Qemu => "qemu-system-x86",
-            Self::GrubMkrescue => "grub-common",
-            Self::GrubBios => "grub-pc-bin",
-            Self::Xorriso => "xorriso",
-            Self::Mtools => "mtools",
-            Self::Dosfstools => "dosfstools",
-            Self::E2fsprogs => "e2fsprogs",
-            Self::Fdisk => "fdisk",
-            Self::Curl => "curl",
-            Self::Wrk => "wrk",
-            Self::Ip => "iproute2",
-            Self::Lz4 => "lz4",
-            Self::Gdb => "gdb",
-            Self::RedisTools => "redis-tools",
+    /// Where a program lies that is built here; others are found by their name.
+    pub(crate) fn path(self) -> PathBuf {
+        match self.source() {
+            Source::Package(_) => self.program().into(),
+            Source::Crate { .. } => built::path(self.program()),
         }
     }
 
     fn is_there(self) -> bool {
+        if let Source::Crate { version, .. } = self.source() {
+            return built::is_there(self.program(), version);
+        }
         let path = env::var_os("PATH").unwrap_or_default();
         // `ip` lies where only root's PATH looks.
         env::split_paths(&path)
@@ -125,11 +154,15 @@ impl Tool {
     }
 }
 
-/// Those of `tools` that are not there.
+/// Those of `tools` that are not there, behind what their builds take and is not there either.
 pub(crate) fn missing(tools: &[Tool]) -> Vec<Tool> {
-    tools
-        .iter()
-        .copied()
-        .filter(|tool| !tool.is_there())
-        .collect()
+    let mut missing = Vec::new();
+    for tool in tools.iter().copied().filter(|tool| !tool.is_there()) {
+        if let Source::Crate { needs, .. } = tool.source() {
+            missing.extend(needs.iter().copied().filter(|tool| !tool.is_there()));
+        }
+        missing.push(tool);
+    }
+    missing.dedup();
+    missing
 }
