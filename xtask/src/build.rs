@@ -27,6 +27,16 @@ pub(crate) struct Args {
     /// With optimisation, as `run`, `test` and `bench` build.
     #[arg(long)]
     release: bool,
+    #[command(flatten)]
+    extras: Extras,
+}
+
+/// What an image has for whoever looks for a mistake in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct Extras {
+    /// Put a table of lines into the image, so that its backtraces name file and line.
+    #[arg(long)]
+    pub(crate) lines: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -57,25 +67,57 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     } else {
         Profile::Debug
     };
-    let image = build(&workspace, &args.appliance, profile)?;
+    let image = build_with(&workspace, &args.appliance, profile, args.extras)?;
     println!("{}", image.path.display());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Compiles the appliance `name`, finishes its image and says how large it became.
 pub(crate) fn build(workspace: &Workspace, name: &str, profile: Profile) -> Result<Image> {
+    build_with(workspace, name, profile, Extras::default())
+}
+
+/// As [`build`], with `extras`: the image is then a file of its own, named after them.
+pub(crate) fn build_with(
+    workspace: &Workspace,
+    name: &str,
+    profile: Profile,
+    extras: Extras,
+) -> Result<Image> {
     workspace.appliance(name)?;
     let target_dir = workspace.target("image")?;
     eprintln!("building {name}");
-    process::run(&mut cargo(name, profile, &target_dir, &workspace.root))?;
+    let mut cargo = cargo(name, profile, &target_dir, &workspace.root);
+    process::run(cargo.args(extras.features()))?;
     let folder = target_dir.join(TARGET).join(profile.folder());
-    let image = finish(&folder, name)?;
+    let image = finish(&folder, name, extras, &workspace.root)?;
     eprintln!(
         "{name}: {}, the unstripped image is {}",
         image.facts,
         image.debug.display()
     );
     Ok(image)
+}
+
+impl Extras {
+    /// Their names, which are features of the facade too.
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        [(self.lines, "lines")]
+            .into_iter()
+            .filter_map(|(wanted, name)| wanted.then_some(name))
+    }
+
+    /// What makes cargo build them in.
+    fn features(self) -> Vec<String> {
+        self.names()
+            .flat_map(|name| ["--features".to_owned(), format!("toro/{name}")])
+            .collect()
+    }
+
+    /// What follows the name of an image that has them.
+    fn suffix(self) -> String {
+        self.names().map(|name| format!("-{name}")).collect()
+    }
 }
 
 impl Profile {
@@ -129,11 +171,12 @@ fn rustflags() -> Vec<String> {
 }
 
 /// Writes `NAME.elf` and `NAME.debug` beside what cargo linked.
-fn finish(folder: &Path, name: &str) -> Result<Image> {
+fn finish(folder: &Path, name: &str, extras: Extras, root: &Path) -> Result<Image> {
     let linked = folder.join(name);
     let elf = fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))?;
-    let (finished, facts) =
-        image::finish(&elf).with_context(|| format!("cannot finish {}", linked.display()))?;
+    let (finished, facts) = image::finish(&elf, extras.lines.then_some(root))
+        .with_context(|| format!("cannot finish {}", linked.display()))?;
+    let name = format!("{name}{}", extras.suffix());
     let path = folder.join(format!("{name}.elf"));
     let debug = folder.join(format!("{name}.debug"));
     fs::write(&path, finished).with_context(|| format!("cannot write {}", path.display()))?;

@@ -2,11 +2,14 @@
 //!
 //! What boots an image needs its loaded segments and its PVH note, nothing else. So [`finish`] writes a new
 //! file with just these, packed without holes, and adds one segment behind them: the symbol table that lets
-//! a backtrace name functions. The kernel finds the table through the static `TORO_SYMBOLS`, which is filled in
-//! here.
+//! a backtrace name functions, and the line table behind it if it is wanted. The kernel finds them through the static
+//! `TORO_SYMBOLS`, which is filled in here.
 
 mod layout;
+mod lines;
 mod symbols;
+
+use std::path::Path;
 
 use std::fmt;
 
@@ -15,7 +18,7 @@ use layout::Segment;
 use object::elf::{FileHeader64, PT_LOAD, PT_NOTE};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _};
-use toro_abi::symbols::{DESCRIPTOR, Descriptor};
+use toro_abi::symbols::{DESCRIPTOR, DESCRIPTOR_LEN, Descriptor, add_lines};
 
 /// GRUB looks for the multiboot2 header in so much of the file, at multiples of eight.
 const MULTIBOOT2_WITHIN: usize = 32 * 1024;
@@ -31,8 +34,10 @@ const PAGE: u64 = 4096;
 pub(crate) struct Facts {
     /// Bytes of the file.
     pub(crate) file_len: usize,
-    /// Bytes of the symbol table in it.
+    /// Bytes of the symbol table in it, lines included.
     pub(crate) symbols_len: usize,
+    /// Bytes of the line table in that.
+    pub(crate) lines_len: usize,
     /// The address behind the last byte that it occupies.
     pub(crate) end: u64,
 }
@@ -40,16 +45,17 @@ pub(crate) struct Facts {
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = self.symbols_len * 100 / self.file_len.max(1);
-        write!(
-            f,
-            "{} bytes, {percent} % of them symbols, up to address {:#x}",
-            self.file_len, self.end
-        )
+        write!(f, "{} bytes, {percent} % of them symbols", self.file_len)?;
+        if self.lines_len > 0 {
+            let percent = self.lines_len * 100 / self.file_len.max(1);
+            write!(f, " ({percent} % lines)")?;
+        }
+        write!(f, ", up to address {:#x}", self.end)
     }
 }
 
-/// Makes the bootable file out of the linked one.
-pub(crate) fn finish(linked: &[u8]) -> Result<(Vec<u8>, Facts)> {
+/// Makes the bootable file out of the linked one, with a line table if the files' paths are to be told from `lines` on.
+pub(crate) fn finish(linked: &[u8], lines: Option<&Path>) -> Result<(Vec<u8>, Facts)> {
     let elf = ElfFile64::<Endianness>::parse(linked).context("it is no 64-bit ELF file")?;
     let (mut segments, notes) = segments(linked)?;
     let end = segments
@@ -57,7 +63,12 @@ pub(crate) fn finish(linked: &[u8]) -> Result<(Vec<u8>, Facts)> {
         .map(Segment::end)
         .max()
         .context("it has no loaded segment")?;
-    let table = symbols::table(&elf);
+    let mut table = symbols::table(&elf);
+    let names_len = table.len();
+    if let Some(root) = lines {
+        add_lines(&mut table, &lines::table(&elf, root)?);
+    }
+    let build_id = build_id(&segments);
     let addr = end.next_multiple_of(PAGE);
     if patch(
         &elf,
@@ -65,6 +76,7 @@ pub(crate) fn finish(linked: &[u8]) -> Result<(Vec<u8>, Facts)> {
         Descriptor {
             addr,
             len: table.len() as u64,
+            build_id,
         },
     )? {
         segments.push(Segment {
@@ -81,9 +93,24 @@ pub(crate) fn finish(linked: &[u8]) -> Result<(Vec<u8>, Facts)> {
     let facts = Facts {
         file_len: file.len(),
         symbols_len: table.len(),
+        lines_len: table.len() - names_len,
         end: facts_end,
     };
     Ok((file, facts))
+}
+
+/// What tells the linked image `linked` from other builds: the number that its backtraces name.
+pub(crate) fn build_id_of(linked: &[u8]) -> Result<u64> {
+    Ok(build_id(&segments(linked)?.0))
+}
+
+/// FNV-1a over all that is loaded (Fowler, Noll, Vo; 64 bits). Never 0, which stands for none.
+fn build_id(segments: &[Segment]) -> u64 {
+    let addresses = segments.iter().map(|segment| segment.addr.to_le_bytes());
+    let bytes = segments.iter().flat_map(|segment| &segment.bytes);
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let start = addresses.flatten().fold(0xcbf2_9ce4_8422_2325, hash);
+    bytes.copied().fold(start, hash).max(1)
 }
 
 /// The loaded segments with what they hold, and the address range of each note segment.
@@ -127,7 +154,7 @@ fn patch(
     };
     let place = segments
         .iter_mut()
-        .find_map(|segment| segment.at(symbol.address(), 24));
+        .find_map(|segment| segment.at(symbol.address(), DESCRIPTOR_LEN));
     let Some(place) = place else {
         bail!("the static {DESCRIPTOR} lies in no part of the file");
     };

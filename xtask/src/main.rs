@@ -19,6 +19,8 @@ mod process;
 mod qemu;
 mod run;
 mod setup;
+mod source;
+mod symbolize;
 mod test;
 mod tidy;
 mod workspace;
@@ -49,6 +51,8 @@ enum Verb {
     Tidy(tidy::Args),
     /// Shows where the guest instructions of a web server go, function by function.
     Profile(bench::profile::Args),
+    /// Names the functions, files and lines of a backtrace, from the debug information of the image that printed it.
+    Symbolize(symbolize::Args),
     /// Installs the programs that the other verbs need.
     Setup(setup::Args),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Ci(args) => ci::main(&args),
         Verb::Tidy(args) => tidy::main(&args),
         Verb::Profile(args) => bench::profile::main(&args),
+        Verb::Symbolize(args) => symbolize::main(&args),
         Verb::Setup(args) => setup::main(&args),
     };
     result.unwrap_or_else(|error| {

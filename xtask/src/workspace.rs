@@ -87,6 +87,9 @@ pub(crate) struct Failure {
     pub(crate) append: String,
     /// What the console must show, in this order.
     pub(crate) console: Vec<String>,
+    /// What `symbolize` must make of the console, in this order.
+    #[serde(default)]
+    pub(crate) symbolized: Vec<String>,
 }
 
 /// `[package.metadata.toro.machine]`: what `cargo xtask run` gives an appliance unless the command line says otherwise.

@@ -1,4 +1,4 @@
-//! What the image and the tools on the host share: exit codes, lines of tests and benchmarks, the symbol table.
+//! What the image and the tools on the host share: exit codes, lines of tests and benchmarks, the tables of symbols and lines.
 //!
 //! Words only: no state, no machine. `xtask` writes what the image reads and the other way round, so each
 //! format is defined here once and tested here in both directions.
@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod digest;
 pub mod exit;
+pub mod lines;
 pub mod report;
 pub mod sample;
 pub mod session;

@@ -13,6 +13,7 @@ struct Place {
     magic: AtomicU64,
     addr: AtomicU64,
     len: AtomicU64,
+    build_id: AtomicU64,
 }
 
 /// Found by its name. Atomics, because the tool writes to it behind the compiler's back.
@@ -21,6 +22,7 @@ static TORO_SYMBOLS: Place = Place {
     magic: AtomicU64::new(MAGIC),
     addr: AtomicU64::new(0),
     len: AtomicU64::new(0),
+    build_id: AtomicU64::new(0),
 };
 
 /// The memory that holds the symbol table, empty if the image carries none.
@@ -35,6 +37,11 @@ pub fn image_table() -> Range<u64> {
         0
     };
     addr..addr.saturating_add(len)
+}
+
+/// What tells this image from other builds of it: 0 if it was not finished by `xtask`.
+pub fn build_id() -> u64 {
+    TORO_SYMBOLS.build_id.load(Ordering::Relaxed)
 }
 
 /// The symbols of the image that runs, `None` if it carries none.

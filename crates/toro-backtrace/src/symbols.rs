@@ -5,7 +5,9 @@
 
 use core::fmt::{self, Write as _};
 
-use toro_abi::symbols::{BLOCK, BLOCK_LEN, BLOCKS_AT, NAME_MAX, TOKENS_AT};
+use toro_abi::symbols::{BLOCK, BLOCK_LEN, BLOCKS_AT, LINES_AT, NAME_MAX, TOKENS_AT};
+
+use crate::lines::{self, Line};
 
 /// A symbol table, read in place.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,8 @@ pub struct Symbols<'a> {
     tokens: &'a [u8],
     blocks: &'a [u8],
     stream: &'a [u8],
+    /// All of the table, in which the lines may lie.
+    whole: &'a [u8],
 }
 
 /// The function that an address belongs to.
@@ -47,6 +51,7 @@ impl<'a> Symbols<'a> {
             tokens: bytes.get(TOKENS_AT..BLOCKS_AT)?,
             blocks: bytes.get(BLOCKS_AT..stream_at)?,
             stream: bytes.get(stream_at..)?,
+            whole: bytes,
         })
     }
 
@@ -88,6 +93,16 @@ impl<'a> Symbols<'a> {
             offset: symbol.offset + 1,
             ..symbol
         })
+    }
+
+    /// The source line of the instruction at `addr`, `None` if the table holds no lines or none for it.
+    pub fn line(&self, addr: u64) -> Option<Line<'a>> {
+        let wanted = u32::try_from(addr.checked_sub(self.base)?).ok()?;
+        let at = usize::try_from(u32_at(self.whole, LINES_AT)?).ok()?;
+        if at == 0 || wanted >= self.text_len {
+            return None;
+        }
+        lines::lookup(self.whole.get(at..)?, wanted)
     }
 
     /// The last block that starts at or before `wanted`.
@@ -142,7 +157,7 @@ impl fmt::Display for Symbol<'_> {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes
         .get(at..)?
         .first_chunk()
@@ -150,7 +165,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .map(u32::from_le_bytes)
 }
 
-fn varint(stream: &mut &[u8]) -> Option<u32> {
+pub(crate) fn varint(stream: &mut &[u8]) -> Option<u32> {
     let mut value = 0_u32;
     for shift in (0..32).step_by(7) {
         let (&byte, rest) = stream.split_first()?;
@@ -237,7 +252,7 @@ mod tests {
             .collect();
         let symbols: Vec<(u64, &str)> = (BASE..).zip(names.iter().map(String::as_str)).collect();
         let table = table(&symbols);
-        assert_ne!(table[20 + 254..20 + 256], [0, 0], "all tokens are in use");
+        assert_ne!(table[24 + 254..24 + 256], [0, 0], "all tokens are in use");
         for (addr, name) in &symbols {
             check(&table, *addr, Some(&format!("{name}+0x0")));
         }

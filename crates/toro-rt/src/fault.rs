@@ -112,13 +112,24 @@ fn print_backtrace(rip: u64, rbp: u64) {
                 symbols.caller(address)
             }
         });
+        #[cfg(feature = "lines")]
+        let place = {
+            // A call may be the last instruction of its line.
+            let inside = address.wrapping_sub(u64::from(!innermost));
+            symbols.and_then(|symbols| symbols.line(inside))
+        };
         innermost = false;
         match found {
-            Some(symbol) => report!("  {address:#012x} {symbol}\n"),
-            None => report!("  {address:#012x}\n"),
+            Some(symbol) => report!("  {address:#012x} {symbol}"),
+            None => report!("  {address:#012x}"),
         };
+        #[cfg(feature = "lines")]
+        if let Some(place) = place {
+            report!(" at {place}");
+        }
+        report!("\n");
     };
-    report!("backtrace:\n");
+    report!("backtrace of build {:016x}:\n", toro_backtrace::build_id());
     // SAFETY: 1. the range is mapped; 2. this core runs nothing else, and the frames are below the caller's.
     unsafe { toro_backtrace::walk(rbp, rip, stack_around(rbp), line) };
 }

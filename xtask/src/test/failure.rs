@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::tally::Tally;
 use crate::build::Image;
 use crate::qemu::{Machine, Running, Verdict};
 use crate::run::Wish;
+use crate::symbolize;
 use crate::workspace::{Failure, Package, Workspace};
 
 /// From start to the end of the report, on a busy machine.
@@ -43,9 +44,17 @@ fn reports(
     ensure!(verdict == Verdict::Failure, "{verdict}\n    | {console}");
     let missing = first_missing(&console, &failure.console);
     if let Some(text) = missing {
-        anyhow::bail!("`{text}` is not on the console, or not in its place\n    | {console}");
+        bail!("`{text}` is not on the console, or not in its place\n    | {console}");
     }
-    Ok(())
+    if failure.symbolized.is_empty() {
+        return Ok(());
+    }
+    let report = running.lines().join("\n");
+    let symbolized = symbolize::of(&report, Some(&image.debug), workspace)?;
+    match first_missing(&symbolized, &failure.symbolized) {
+        Some(text) => bail!("`{text}` is not in the symbolized report\n{symbolized}"),
+        None => Ok(()),
+    }
 }
 
 /// The first of `wanted` that does not follow those before it in `console`.

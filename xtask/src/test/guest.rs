@@ -8,7 +8,7 @@ use super::cells::{self, Cell};
 use super::report::Report;
 use super::tally::Tally;
 use super::{Depth, disks, failure, ports};
-use crate::build::{self, Image, Profile};
+use crate::build::{self, Extras, Image, Profile};
 use crate::qemu::{Machine, Running, Verdict};
 use crate::run::Wish;
 use crate::workspace::{Package, Workspace};
@@ -48,7 +48,11 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
             continue;
         }
         eprintln!("ring 3: {}", package.name);
-        match build::build(workspace, &package.name, Profile::Release) {
+        let extras = Extras {
+            // Reports of failures must name lines.
+            lines: !package.toro().test.failures.is_empty(),
+        };
+        match build::build_with(workspace, &package.name, Profile::Release, extras) {
             Ok(image) => {
                 failure::run(workspace, package, &image, tally);
                 for setting in settings(package, machines, depth) {

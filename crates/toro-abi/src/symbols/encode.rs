@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{BLOCK, NAME_MAX, TOKENS};
+use super::{BLOCK, LINES_AT, NAME_MAX, TOKENS, TOKENS_AT};
 
 /// A pair must be this frequent to be worth a token.
 const WORTHWHILE: usize = 4;
@@ -35,6 +35,7 @@ pub fn encode(base: u64, text_len: u32, symbols: &[(u64, &str)]) -> Vec<u8> {
     table.extend_from_slice(&text_len.to_le_bytes());
     table.extend_from_slice(&number(entries.len()).to_le_bytes());
     table.extend_from_slice(&number(entries.len().div_ceil(BLOCK)).to_le_bytes());
+    table.extend_from_slice(&0_u32.to_le_bytes());
     table.extend_from_slice(tokens.as_flattened());
     table.extend_from_slice(&blocks);
     table.extend_from_slice(&stream);
@@ -94,7 +95,14 @@ fn replace(name: &mut Vec<u8>, pair: [u8; 2], code: u8) {
     *name = rewritten;
 }
 
-fn varint(stream: &mut Vec<u8>, mut value: u32) {
+/// Appends a line table, as [`crate::lines::encode`] makes it, to a symbol table.
+pub fn add_lines(table: &mut Vec<u8>, lines: &[u8]) {
+    let at = number(table.len());
+    table[LINES_AT..TOKENS_AT].copy_from_slice(&at.to_le_bytes());
+    table.extend_from_slice(lines);
+}
+
+pub(crate) fn varint(stream: &mut Vec<u8>, mut value: u32) {
     while value >= 0x80 {
         stream.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
@@ -102,6 +110,6 @@ fn varint(stream: &mut Vec<u8>, mut value: u32) {
     stream.push(value.to_le_bytes()[0]);
 }
 
-fn number(value: usize) -> u32 {
+pub(crate) fn number(value: usize) -> u32 {
     u32::try_from(value).expect("a table is smaller than 4 GiB")
 }
