@@ -1,4 +1,4 @@
-//! Who of the [services](crate::service) is called, when, and with what.
+//! Who of the [services](toro_service) is called, when, and with what.
 //!
 //! A connection of a service stands in the queue of those that something happened to, at most once
 //! ([`Served::notice`], from wherever a blocking reader would be woken). [`Stack::serve`] takes them from there
@@ -15,12 +15,13 @@ use core::cell::RefCell;
 use core::net::SocketAddrV4;
 
 use smoltcp::socket::tcp;
+use toro_service::host::{Event, Host, Hosted};
+use toro_service::{Closed, Conn, Leave, Output, Service, Written};
 use toro_time::{Instant, TimerKey, TimerQueue};
 
 use crate::config::Buffers;
 use crate::connection::{End, Stage};
 use crate::error::BindError;
-use crate::service::{Closed, Conn, Leave, Output, Service, Written};
 use crate::slab::SlotId;
 use crate::stack::Stack;
 
@@ -43,15 +44,6 @@ pub(crate) struct Served {
     deadline: Option<Instant>,
     /// Never later than the deadline: it is cheaper to look in vain than to move a timer for each request.
     timer: Option<(Instant, TimerKey)>,
-}
-
-/// What a service is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    Received,
-    Writable,
-    Ended,
-    TimedOut,
 }
 
 impl Served {
@@ -105,75 +97,13 @@ fn has_peer_ended(state: tcp::State) -> bool {
     )
 }
 
-/// A service with what it keeps for its connections, by the index of their slots.
-struct Hosted<S: Service> {
-    service: S,
-    states: Vec<Option<S::Connection>>,
-}
-
-/// [`Hosted`], whatever the service.
-trait Host {
-    /// `false` if the service does not want the connection.
-    fn connected(&mut self, slot: usize, conn: &mut Conn, output: &mut Output<'_>) -> bool;
-
-    /// Returns the number of bytes consumed.
-    fn call(
-        &mut self,
-        event: Event,
-        slot: usize,
-        conn: &mut Conn,
-        input: &[u8],
-        output: &mut Output<'_>,
-    ) -> usize;
-
-    fn closed(&mut self, slot: usize, why: Closed);
-}
-
-impl<S: Service> Host for Hosted<S> {
-    fn connected(&mut self, slot: usize, conn: &mut Conn, output: &mut Output<'_>) -> bool {
-        if let Some(missing) = (slot + 1).checked_sub(self.states.len()) {
-            // Peers decide how many there are.
-            if self.states.try_reserve(missing).is_err() {
-                return false;
-            }
-            self.states
-                .resize_with(self.states.len() + missing, || None);
-        }
-        self.states[slot] = self.service.connected(conn, output);
-        self.states[slot].is_some()
-    }
-
-    fn call(
-        &mut self,
-        event: Event,
-        slot: usize,
-        conn: &mut Conn,
-        input: &[u8],
-        output: &mut Output<'_>,
-    ) -> usize {
-        let Some(Some(state)) = self.states.get_mut(slot) else {
-            return 0;
-        };
-        match event {
-            Event::Received => return self.service.received(state, conn, input, output),
-            Event::Writable => self.service.writable(state, conn, output),
-            Event::Ended => self.service.ended(state, conn, output),
-            Event::TimedOut => self.service.timed_out(state, conn, output),
-        }
-        0
-    }
-
-    fn closed(&mut self, slot: usize, why: Closed) {
-        if let Some(state) = self.states.get_mut(slot).and_then(Option::take) {
-            self.service.closed(state, why);
-        }
-    }
-}
+/// A service of any kind.
+type Hosting = dyn Host<SocketAddrV4>;
 
 /// The services of a stack.
 pub(crate) struct Services {
     /// Each with the port it is bound to; an empty place was withdrawn.
-    hosts: Vec<Option<(u16, Box<dyn Host>)>>,
+    hosts: Vec<Option<(u16, Box<Hosting>)>>,
     noticed: Noticed,
     timers: TimerQueue<SlotId>,
     /// Where the input of a call lies, and the output that crosses the end of the ring.
@@ -201,11 +131,11 @@ impl Services {
         }
     }
 
-    fn host(&mut self, service: usize) -> Option<&mut Box<dyn Host>> {
+    fn host(&mut self, service: usize) -> Option<&mut Box<Hosting>> {
         self.hosts.get_mut(service)?.as_mut().map(|(_, host)| host)
     }
 
-    fn add(&mut self, port: u16, host: Box<dyn Host>, buffers: &Buffers) {
+    fn add(&mut self, port: u16, host: Box<Hosting>, buffers: &Buffers) {
         self.input.resize(buffers.receive, 0);
         self.spill.resize(buffers.send, 0);
         let entry = Some((port, host));
@@ -227,10 +157,7 @@ impl Stack {
         service: S,
     ) -> Result<SocketAddrV4, BindError> {
         let bound = self.bind(address)?;
-        let hosted = Hosted {
-            service,
-            states: Vec::new(),
-        };
+        let hosted = Hosted::new(service);
         let mut buffers = self.config.buffers;
         buffers.send = buffers.send.max(self.config.growth.ring);
         self.services.add(bound.port(), Box::new(hosted), &buffers);
@@ -370,12 +297,9 @@ impl Stack {
         let Some(Some((_, host))) = hosts.get_mut(served.service) else {
             return false;
         };
-        let mut conn = Conn {
-            tuple,
-            now,
-            deadline: served.deadline,
-            leave: Leave::Stay,
-        };
+        let local = SocketAddrV4::new(tuple.local, tuple.local_port);
+        let peer = SocketAddrV4::new(tuple.remote, tuple.remote_port);
+        let mut conn = Conn::new(local, peer, now, served.deadline);
         let shown = match event {
             Some(Event::Received) => socket.peek_slice(input).unwrap_or(0),
             _ => 0,
@@ -444,14 +368,14 @@ impl Stack {
             _ => served.seen,
         };
         served.ended |= event == Some(Event::Ended);
-        let done = match conn.leave {
+        let done = match conn.leave() {
             Leave::Close => served.seen + consumed,
             _ => consumed,
         };
         discard(socket, done);
-        served.deadline = conn.deadline;
+        served.deadline = conn.deadline();
         connection.consumed += done;
-        match conn.leave {
+        match conn.leave() {
             Leave::Stay => {
                 self.touch(id);
                 return true;
@@ -461,8 +385,8 @@ impl Stack {
                 self.touch(id);
                 return true;
             }
-            Leave::Close => self.part(conn.now, id, Closed::Finished),
-            Leave::Abort => self.part(conn.now, id, Closed::Aborted),
+            Leave::Close => self.part(conn.now(), id, Closed::Finished),
+            Leave::Abort => self.part(conn.now(), id, Closed::Aborted),
         }
         false
     }

@@ -14,7 +14,7 @@
 //! Everything up to here takes the time, the device and its secrets as arguments and runs on the host.
 //!
 //! On top, `poll` holds the stack of a core and takes its turns. Programs have two faces: `tcp`, the blocking sockets
-//! for threads, and `service`, the event loop, whose calls `dispatch` makes.
+//! for threads, and `toro_service`, the event loop, whose calls `dispatch` makes.
 //!
 //! Left out: IPv6, UDP sockets, fragments (dropped and counted), path MTU discovery, PAWS.
 
@@ -52,8 +52,6 @@ mod packet;
 mod poll;
 mod random;
 mod segment;
-mod service;
-mod slab;
 mod stack;
 mod stats;
 mod tcp;
@@ -66,7 +64,9 @@ pub use error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
 pub use io::StreamError;
 pub use local::Addresses;
 pub use poll::{Serving, addresses, init, is_init, run, serve, stats, wait_for_address};
-pub use service::{Closed, Conn, Output, Service};
 pub use stack::Stack;
 pub use stats::{DropReason, Stats};
 pub use tcp::{Accept, TcpListener, TcpStream};
+pub use toro_service::{Closed, Conn, Output, Service};
+
+use toro_queue::slab;

@@ -11,13 +11,13 @@ use core::net::SocketAddrV4;
 use core::task::Poll;
 
 use toro_dev::net::NetDevice;
+use toro_service::Service;
 use toro_sync::PerCore;
 use toro_time::Instant;
 
 use crate::config::Config;
 use crate::error::BindError;
 use crate::local::Addresses;
-use crate::service::Service;
 use crate::stack::Stack;
 use crate::stats::Stats;
 

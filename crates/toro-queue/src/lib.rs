@@ -4,6 +4,8 @@
 //! a thread to run, memory to free, a message. Posting never allocates, never waits for the owner, and tells the poster
 //! whether the owner sleeps and has to be rung.
 //!
+//! [`slab`] holds what is named by handles that may outlive it, within a core.
+//!
 //! The memory orders are checked by loom, which runs every interleaving of small models:
 //! `RUSTFLAGS="--cfg loom" cargo test -p toro-queue --release --test loom`.
 
@@ -15,6 +17,7 @@ pub mod channel;
 mod linked;
 mod mailbox;
 mod ring;
+pub mod slab;
 mod wake_word;
 mod waker_cell;
 

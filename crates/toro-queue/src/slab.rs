@@ -12,11 +12,12 @@ pub struct SlotId {
 
 impl SlotId {
     /// The place of the slot: small, and no other living tenant has it.
-    pub(crate) fn index(self) -> usize {
+    pub fn index(self) -> usize {
         self.index as usize
     }
 }
 
+#[derive(Debug)]
 struct Slot<T> {
     generation: u32,
     // Boxed: the vector then moves pointers when it grows, and an empty slot is small.
@@ -24,30 +25,48 @@ struct Slot<T> {
 }
 
 /// Values under handles; slots are reused, last freed first.
-pub(crate) struct Slab<T> {
+#[derive(Debug)]
+pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
 
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Slab<T> {
-    pub(crate) const fn new() -> Self {
+    /// No slots yet.
+    pub const fn new() -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many tenants there are.
+    pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn insert(&mut self, value: T) -> SlotId {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives `value` a slot.
+    ///
+    /// # Panics
+    /// Panics if there are 2^32 slots.
+    pub fn insert(&mut self, value: T) -> SlotId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
                 tenant: None,
             });
-            u32::try_from(self.slots.len() - 1).expect("there are fewer than 2^32 connections")
+            u32::try_from(self.slots.len() - 1).expect("there are fewer than 2^32 slots")
         });
         let slot = &mut self.slots[index as usize];
         slot.tenant = Some(Box::new(value));
@@ -57,21 +76,24 @@ impl<T> Slab<T> {
         }
     }
 
-    pub(crate) fn get(&self, id: SlotId) -> Option<&T> {
+    /// The tenant, if it is still there.
+    pub fn get(&self, id: SlotId) -> Option<&T> {
         let slot = self.slots.get(id.index as usize)?;
         slot.tenant
             .as_deref()
             .filter(|_| slot.generation == id.generation)
     }
 
-    pub(crate) fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
+    /// The tenant for changes, if it is still there.
+    pub fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index as usize)?;
         slot.tenant
             .as_deref_mut()
             .filter(|_| slot.generation == id.generation)
     }
 
-    pub(crate) fn remove(&mut self, id: SlotId) -> Option<Box<T>> {
+    /// Takes the tenant out, if it is still there.
+    pub fn remove(&mut self, id: SlotId) -> Option<Box<T>> {
         let slot = self.slots.get_mut(id.index as usize)?;
         if slot.generation != id.generation {
             return None;
@@ -83,7 +105,8 @@ impl<T> Slab<T> {
     }
 
     /// All that have a tenant.
-    pub(crate) fn ids(&self) -> Vec<SlotId> {
+    /// The handles of all tenants.
+    pub fn ids(&self) -> Vec<SlotId> {
         let slots = (0..).zip(&self.slots);
         slots
             .filter(|(_, slot)| slot.tenant.is_some())
