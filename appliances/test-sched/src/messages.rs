@@ -6,8 +6,7 @@ use toro::sync::{TryRecvError, TrySendError, channel};
 use toro::thread::{self, Builder};
 use toro::time::Instant;
 use toro::{println, task};
-
-use crate::spawning::{assert_back_at, in_use};
+use toro_test::memory::{assert_back_at, in_use};
 
 /// How many messages cross.
 const MESSAGES: u64 = 1_000_000;

@@ -4,9 +4,10 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
+use toro::println;
 use toro::thread::{self, Builder, JoinHandle, SpawnError};
-use toro::time::{Duration, Instant};
-use toro::{mem, println};
+use toro::time::Instant;
+use toro_test::memory::{assert_back_at, in_use};
 
 /// How many threads come and go.
 const MANY: u64 = 100_000;
@@ -86,39 +87,6 @@ fn spawn_and_join(core: usize, count: u64) {
     for number in 0..count {
         let thread = Builder::new().spawn_on(core, move || number);
         assert_eq!(thread.expect("it began").join(), Ok(number));
-    }
-}
-
-/// Memory in use on all cores, once all that has ended was buried and all that was freed elsewhere has come home.
-pub(crate) fn in_use() -> usize {
-    // An idle core is still on the stack of the thread that ended last, so the first call may leave each core one stack more.
-    count();
-    count()
-}
-
-fn count() -> usize {
-    thread::sleep(Duration::from_millis(20));
-    // This core is the last: the others send home what they have buried.
-    let used = (0..thread::cores()).rev().map(|core| {
-        let thread = Builder::new().spawn_on(core, || {
-            mem::collect();
-            mem::stats().in_use
-        });
-        let used = thread.expect("there is memory for a thread").join();
-        used.expect("it returned")
-    });
-    used.sum()
-}
-
-/// Waits until no more memory is in use than `before`.
-pub(crate) fn assert_back_at(before: usize) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let now = count();
-        if now <= before {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{now} bytes, before {before}");
     }
 }
 

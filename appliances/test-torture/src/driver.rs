@@ -11,7 +11,7 @@ use toro::{task, thread::JoinHandle};
 use crate::random::Random;
 
 /// As many threads and tasks of a driver run at the same time.
-const LIVE: usize = 64;
+pub(crate) const LIVE: usize = 64;
 
 /// Bytes that know what they should be.
 #[derive(Debug)]
@@ -58,6 +58,24 @@ impl Count {
     }
 }
 
+/// When a driver has done enough.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    /// At this moment.
+    At(Instant),
+    /// After so many steps.
+    After(u64),
+}
+
+impl End {
+    fn has_come(self, count: &Count) -> bool {
+        match self {
+            Self::At(end) => Instant::now() >= end,
+            Self::After(steps) => count.steps >= steps,
+        }
+    }
+}
+
 type Senders = Arc<Vec<Sender<Buffer>>>;
 
 /// What a core does.
@@ -83,9 +101,9 @@ impl Driver {
         }
     }
 
-    /// Takes steps until `end`.
-    pub(crate) fn run(mut self, end: Instant) -> Count {
-        while Instant::now() < end {
+    /// Takes steps until `end` has come.
+    pub(crate) fn run(mut self, end: End) -> Count {
+        while !end.has_come(&self.count) {
             self.step();
             self.count.steps += 1;
         }
@@ -196,8 +214,9 @@ fn work(seed: u64, senders: &[Sender<Buffer>]) -> u64 {
         match random.below(5) {
             0 => thread::sleep(Duration::from_micros(random.next() % 300)),
             1 => {
-                wake_later(thread::current());
+                let waker = wake_later(thread::current());
                 thread::park();
+                waker.join().expect("the task ended");
             }
             2 => {
                 let buffer = Buffer::new(&mut random);
@@ -212,11 +231,11 @@ fn work(seed: u64, senders: &[Sender<Buffer>]) -> u64 {
 }
 
 /// Has a task wake `thread`.
-fn wake_later(thread: Thread) {
+fn wake_later(thread: Thread) -> task::JoinHandle<()> {
     task::spawn(async move {
         task::yield_now().await;
         thread.unpark();
-    });
+    })
 }
 
 /// What a spawned task does.

@@ -10,24 +10,25 @@
 extern crate alloc;
 
 mod driver;
+mod leaks;
 mod random;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use toro::println;
 use toro::sync::{Receiver, channel};
 use toro::thread::{self, Builder};
 use toro::time::{Duration, Instant};
-use toro::{mem, println};
 
-use crate::driver::{Buffer, Count, Driver};
+use crate::driver::{Buffer, Count, Driver, End};
 
 toro::main!(main);
 
 fn main() {
     toro_test::run(toro_test::cases![
         random_work_on_every_core_loses_nothing,
-        the_memory_is_back_at_its_start,
+        leaks::the_memory_is_back_at_its_start,
     ]);
 }
 
@@ -43,27 +44,13 @@ fn random_work_on_every_core_loses_nothing() {
         "torture: seed={seed} seconds={seconds}, {} cores",
         thread::cores()
     );
-    let count = work(seed, Instant::now() + Duration::from_secs(seconds));
+    let count = work(seed, End::At(Instant::now() + Duration::from_secs(seconds)));
     println!("torture: {count:?}");
     assert_eq!(count.sent, count.received);
 }
 
-fn the_memory_is_back_at_its_start() {
-    let run = |seed| {
-        work(seed, Instant::now() + Duration::from_millis(300));
-        // Idle cores take back what others have freed.
-        thread::sleep(Duration::from_millis(50));
-        mem::collect();
-        mem::stats().in_use
-    };
-    // Page tables, cached stacks and queues that have grown stay: the first rounds pay for them.
-    let before = (0..3).map(run).max().unwrap_or(0);
-    let after = (3..6).map(run).min().unwrap_or(0);
-    assert!(after <= before + 64 * 1024, "{before} bytes, then {after}");
-}
-
-/// Lets every core work until `end`, and adds up what they did.
-fn work(seed: u64, end: Instant) -> Count {
+/// Lets every core work until `end`, and adds up what they did. All that it started has ended then.
+fn work(seed: u64, end: End) -> Count {
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..thread::cores()).map(|_| channel::<Buffer>(64)).unzip();
     let senders = Arc::new(senders);

@@ -18,6 +18,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod memory;
+
 use toro_abi::report::Line;
 
 /// A case: its name, and the function that passes by returning.

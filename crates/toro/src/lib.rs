@@ -90,8 +90,8 @@ pub mod sync {
 /// Cooperative threads of this core.
 pub mod thread {
     pub use toro_sched::{
-        Builder, JoinHandle, NoResult, SpawnError, Thread, block_on, block_on_until, cores,
-        current, on_each_core, park, park_until, sleep, spawn, yield_now,
+        Builder, DEFAULT_STACK, JoinHandle, NoResult, SpawnError, Thread, block_on, block_on_until,
+        cores, current, on_each_core, park, park_until, sleep, spawn, yield_now,
     };
 }
 

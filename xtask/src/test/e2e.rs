@@ -33,7 +33,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 /// A case may take so long.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A case against a server that runs.
 type ServerCase = (&'static str, fn(SocketAddr, Depth) -> Result<()>);

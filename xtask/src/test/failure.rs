@@ -12,10 +12,10 @@ use crate::symbolize;
 use crate::workspace::{Failure, Package, Workspace};
 
 /// From start to the end of the report, on a busy machine.
-const END_TIMEOUT: Duration = Duration::from_secs(30);
+const END_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A case may take so long.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Boots the image once for each way to fail.
 pub(super) fn run(workspace: &Workspace, package: &Package, image: &Image, tally: &mut Tally) {

@@ -14,10 +14,10 @@ use crate::run::Wish;
 use crate::workspace::{Package, Workspace};
 
 /// A case, and the boot before the first, may take so long.
-const CASE_TIMEOUT: Duration = Duration::from_secs(60);
+const CASE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// After the report an image has so long to end.
-const END_TIMEOUT: Duration = Duration::from_secs(10);
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A machine that an image is booted on.
 #[derive(Clone, Copy, Debug)]

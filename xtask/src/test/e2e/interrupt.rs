@@ -18,8 +18,8 @@ use crate::test::server;
 pub(super) const NAME: &str = "e2e: Ctrl-C ends the virtual machine";
 
 /// Building, booting and answering may take so long, and so may ending.
-const READY_TIMEOUT: Duration = Duration::from_secs(90);
-const END_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a server with `run`, interrupts it, and looks for what is left.
 pub(super) fn ends() -> Result<()> {

