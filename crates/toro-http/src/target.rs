@@ -60,7 +60,7 @@ fn absolute(raw: &str) -> Result<Target<'_>, Status> {
     let rest = rest.strip_prefix("//").ok_or(Status::BadRequest)?;
     let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
+    let (authority, path) = rest.split_at_checked(end).ok_or(Status::BadRequest)?;
     // RFC 9110, 4.2.1: a URI with an empty host is invalid.
     let has_host = !authority.is_empty() && !authority.starts_with(':');
     if !known || !has_host || !field::is_authority(authority.as_bytes()) {

@@ -43,7 +43,8 @@ impl FileSystem for Initrd {
         }
         let behind_file = path
             .rmatch_indices('/')
-            .any(|(at, _)| self.index.file(&path[..at]).is_some());
+            .filter_map(|(at, _)| path.get(..at))
+            .any(|folder| self.index.file(folder).is_some());
         Err(if behind_file {
             FileError::NotADirectory
         } else {

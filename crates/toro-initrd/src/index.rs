@@ -246,10 +246,13 @@ impl<'a> Index<'a> {
 
 impl<'a> Node<'a> {
     /// The directory that the first `len` bytes of the path name.
+    ///
+    /// `get` instead of an index, here and wherever an image slices text: the message of a slice that ends inside a character
+    /// brings 4 KiB of tables into the image.
     fn implied(&self, len: usize) -> Self {
         let path = match &self.path {
-            Cow::Borrowed(path) => Cow::Borrowed(&path[..len]),
-            Cow::Owned(path) => Cow::Owned(String::from(&path[..len])),
+            Cow::Borrowed(path) => Cow::Borrowed(path.get(..len).unwrap_or_default()),
+            Cow::Owned(path) => Cow::Owned(String::from(path.get(..len).unwrap_or_default())),
         };
         Self {
             path,

@@ -40,7 +40,8 @@ impl<'p> Place<'p> {
     /// # Errors
     /// As [`OpenOptions::open`].
     pub fn open_with(self, options: &OpenOptions) -> Result<File, FileError> {
-        options.open_node(self.file_system, &self.path[self.start..])
+        let rest = self.path.get(self.start..).unwrap_or_default();
+        options.open_node(self.file_system, rest)
     }
 
     /// Tells what is known of the file or directory.
@@ -148,7 +149,7 @@ impl<'p> Place<'p> {
 
     /// The file system's part of the path.
     fn rest(&self) -> &str {
-        &self.path[self.start..]
+        self.path.get(self.start..).unwrap_or_default()
     }
 
     /// The file system's part of the path, which must not be its root.

@@ -54,7 +54,7 @@ fn size(text: &str) -> Option<u64> {
         .iter()
         .find(|(letters, _)| text.ends_with(|c| letters.contains(c)));
     match unit {
-        Some((_, bits)) => number(&text[..text.len() - 1])?.checked_mul(1 << bits),
+        Some((_, bits)) => number(text.get(..text.len() - 1)?)?.checked_mul(1 << bits),
         None => number(text),
     }
 }
