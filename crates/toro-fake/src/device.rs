@@ -1,17 +1,21 @@
 //! [`FakeDevice`] and its [`FakeTransport`]: one device, seen from the test and from the driver.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::Cell;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
 use toro_pci::Registers;
 use toro_virtio::feature::EVENT_IDX;
 use toro_virtio::ring::Layout;
 use toro_virtio::transport::status;
-use toro_virtio::{Causes, DeviceType, Doorbell, SetQueueError, Transport};
+use toro_virtio::{Causes, DeviceType, Doorbell, Message, SetQueueError, Transport};
 
 use crate::rings::{DeviceRings, Request};
+
+/// What no test does while it holds a lock: to panic.
+const UNHARMED: &str = "no holder of the lock panics";
 
 /// Length of the configuration in bytes.
 const CONFIG: usize = 64;
@@ -38,6 +42,7 @@ struct State {
     generation: Cell<u32>,
     config: Registers,
     max_size: u32,
+    messages_left: u16,
     queues: Vec<Option<DeviceRings>>,
     causes: Causes,
     interrupts: u32,
@@ -46,14 +51,14 @@ struct State {
 }
 
 /// What a device does as soon as the doorbell of a queue rings.
-type Listener = Box<dyn Fn(u16)>;
+type Listener = Box<dyn Fn(u16) + Send>;
 
 /// A device, as the test sees it.
 #[derive(Clone)]
 pub struct FakeDevice {
-    state: Rc<RefCell<State>>,
-    notifications: Rc<Cell<u32>>,
-    listener: Rc<RefCell<Option<Listener>>>,
+    state: Arc<Mutex<State>>,
+    notifications: Arc<AtomicU32>,
+    listener: Arc<Mutex<Option<Listener>>>,
 }
 
 impl FakeDevice {
@@ -70,6 +75,7 @@ impl FakeDevice {
             generation: Cell::new(0),
             config,
             max_size,
+            messages_left: 0,
             queues: (0..queues).map(|_| None).collect(),
             causes: Causes::default(),
             interrupts: 0,
@@ -77,15 +83,15 @@ impl FakeDevice {
             lies: Lies::default(),
         };
         Self {
-            state: Rc::new(RefCell::new(state)),
-            notifications: Rc::default(),
-            listener: Rc::default(),
+            state: Arc::new(Mutex::new(state)),
+            notifications: Arc::default(),
+            listener: Arc::default(),
         }
     }
 
     /// Calls `listener` whenever a doorbell rings, with the queue's number: a device that works at once.
-    pub fn on_notification(&self, listener: impl Fn(u16) + 'static) {
-        *self.listener.borrow_mut() = Some(Box::new(listener));
+    pub fn on_notification(&self, listener: impl Fn(u16) + Send + 'static) {
+        *self.listener.lock().expect(UNHARMED) = Some(Box::new(listener));
     }
 
     /// The same device for a driver.
@@ -96,6 +102,11 @@ impl FakeDevice {
     /// Makes the device lie about itself.
     pub fn lie(&self, lies: Lies) {
         self.state().lies = lies;
+    }
+
+    /// Gives the device messages for `count` queues of other cores.
+    pub fn set_messages(&self, count: u16) {
+        self.state().messages_left = count;
     }
 
     /// The features that the driver has accepted.
@@ -131,7 +142,7 @@ impl FakeDevice {
 
     /// How often the driver has rung a doorbell.
     pub fn notifications(&self) -> u32 {
-        self.notifications.get()
+        self.notifications.load(Ordering::Relaxed)
     }
 
     /// How many interrupts the device has raised.
@@ -217,7 +228,7 @@ impl FakeDevice {
         Self::interrupt(self.state());
     }
 
-    fn interrupt(mut state: RefMut<'_, State>) {
+    fn interrupt(mut state: MutexGuard<'_, State>) {
         state.interrupts += 1;
         let waker = state.waker.clone();
         drop(state);
@@ -235,8 +246,8 @@ impl FakeDevice {
         Some(f(rings, has_event_index))
     }
 
-    fn state(&self) -> RefMut<'_, State> {
-        self.state.borrow_mut()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNHARMED)
     }
 }
 
@@ -302,11 +313,26 @@ impl Transport for FakeTransport {
         let notifications = self.0.notifications.clone();
         let listener = self.0.listener.clone();
         Ok(Doorbell::Call(Box::new(move || {
-            notifications.set(notifications.get() + 1);
-            if let Some(listener) = &*listener.borrow() {
+            notifications.fetch_add(1, Ordering::Relaxed);
+            if let Some(listener) = &*listener.lock().expect(UNHARMED) {
                 listener(queue);
             }
         })))
+    }
+
+    fn set_queue_for(
+        &mut self,
+        queue: u16,
+        layout: &Layout,
+        _: Message,
+    ) -> Result<Doorbell, SetQueueError> {
+        let left = self.messages_left().checked_sub(1);
+        self.0.state().messages_left = left.ok_or(SetQueueError::NoInterrupt(queue))?;
+        self.set_queue(queue, layout)
+    }
+
+    fn messages_left(&self) -> u16 {
+        self.0.state().messages_left
     }
 
     fn config_generation(&self) -> u32 {

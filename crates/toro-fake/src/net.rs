@@ -37,6 +37,49 @@ impl FakeNet {
         self.device.set_config(6, &[u8::from(is_up), 0]);
     }
 
+    /// A card that offers `features`, control queue and queue pairs among them, with `pairs` pairs and messages for all of them.
+    pub fn with_pairs(features: u64, pairs: u16, max_size: u32) -> Self {
+        let queues = usize::from(pairs) * 2 + 1;
+        let device = FakeDevice::new(DeviceType::NET, features, queues, max_size);
+        device.set_config(0, &Self::MAC);
+        device.set_config(8, &pairs.to_le_bytes());
+        device.set_config(10, &1500u16.to_le_bytes());
+        device.set_messages(2 * pairs);
+        let card = Self { device };
+        card.set_link(true);
+        card
+    }
+
+    /// Sends `frame` in buffers of queue `queue`, and says in its header that there are as many as `claimed`, if that is given.
+    /// Returns whether there were enough.
+    pub fn send_merged(
+        &self,
+        queue: usize,
+        mut header: [u8; HEADER],
+        frame: &[u8],
+        claimed: Option<u16>,
+    ) -> bool {
+        let mut left = HEADER + frame.len();
+        let mut requests = Vec::new();
+        while left > 0 {
+            let Some(request) = self.device.take(queue) else {
+                return false;
+            };
+            left = left.saturating_sub(request.capacity());
+            requests.push(request);
+        }
+        let count = u16::try_from(requests.len()).expect("a queue is shorter");
+        header[10..].copy_from_slice(&claimed.unwrap_or(count).to_le_bytes());
+        let packet: Vec<u8> = header.iter().chain(frame).copied().collect();
+        let mut rest = &packet[..];
+        for request in &requests {
+            let (part, behind) = rest.split_at(rest.len().min(request.capacity()));
+            self.device.complete(queue, request, part);
+            rest = behind;
+        }
+        true
+    }
+
     /// Sends `frame` to the driver, and says whether there was a buffer for it.
     pub fn send(&self, frame: &[u8]) -> bool {
         self.send_with([0; HEADER], frame)

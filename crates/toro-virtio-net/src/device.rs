@@ -10,7 +10,7 @@ use toro_virtio::transport::status;
 use toro_virtio::{Buffer, DeviceError, Queue, Transport, device};
 
 use crate::header;
-use crate::probe::read_link;
+use crate::probe::{Agreed, read_link};
 
 /// What has passed, and what has not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Stats {
     pub rx_frames: u64,
     /// Frames received and dropped, for their header made no sense.
     pub rx_malformed: u64,
+    /// Frames received in several buffers and dropped: in none at all, longer than a packet can be, or for want of memory.
+    pub rx_unmerged: u64,
     /// Frames queued for sending.
     pub tx_frames: u64,
     /// Frames to send that were dropped: the queue was full or has failed, or the frame was not from here.
@@ -29,14 +31,13 @@ pub struct Stats {
 pub(crate) struct Parts {
     pub(crate) receive: Queue,
     pub(crate) transmit: Queue,
-    pub(crate) info: NetInfo,
-    pub(crate) has_status: bool,
-    pub(crate) buffer_len: usize,
-    pub(crate) long_limit: u16,
+    pub(crate) agreed: Agreed,
 }
 
 /// Length of a buffer for a frame that the device cuts: IPv4 has no longer packets.
 const LONG_LEN: usize = 1 << 16;
+/// Length of the buffer in which a frame is put together: the longest packet with its headers, in whole pages.
+const MERGED_LEN: usize = 17 << 12;
 
 /// A virtio network card.
 pub struct VirtioNet {
@@ -45,6 +46,17 @@ pub struct VirtioNet {
     transmit: Queue,
     info: NetInfo,
     buffer_len: usize,
+    /// Packets may lie in several buffers.
+    merges: bool,
+    /// Large segments may be received.
+    large: bool,
+    /// The buffer in which the last such packet was put together.
+    merged: Option<DmaBuf>,
+    /// The packet that is being put together, its length so far, the buffers seen of it (0 if there is none) and in all.
+    whole: Option<DmaBuf>,
+    gathered: usize,
+    found: u16,
+    claimed: u16,
     /// Buffers to send with, from completed frames.
     pool: Vec<DmaBuf>,
     /// The same for long frames, of which there may be `long_limit` and are `long_count`.
@@ -73,11 +85,17 @@ impl VirtioNet {
         let Parts {
             receive,
             transmit,
+            agreed,
+        } = parts;
+        let Agreed {
             info,
             has_status,
             buffer_len,
             long_limit,
-        } = parts;
+            merges,
+            large,
+            ..
+        } = agreed;
         let is_link_up = !has_status || read_link(&*transport);
         Self {
             transport,
@@ -85,6 +103,13 @@ impl VirtioNet {
             transmit,
             info,
             buffer_len,
+            merges,
+            large,
+            merged: None,
+            whole: None,
+            gathered: 0,
+            found: 0,
+            claimed: 0,
             pool: Vec::new(),
             long_pool: Vec::new(),
             long_limit,
@@ -127,6 +152,54 @@ impl VirtioNet {
         let len = buf.len();
         // A full queue has buffers enough: one too many is freed.
         drop(self.receive.add(Buffer::writable(buf, 0..len).into()));
+    }
+
+    /// Takes a buffer back in which something was received.
+    #[inline]
+    fn take_back(&mut self, buf: DmaBuf) {
+        match buf.len() {
+            len if len == self.buffer_len => self.refill(buf),
+            MERGED_LEN => self.merged = Some(buf),
+            _ => {}
+        }
+    }
+
+    /// Adds the `written` bytes in `buf` to the packet that lies in several buffers (VIRTIO 1.3, 5.1.6.4), and gives `buf` back
+    /// to the device; returns the packet with its length if it is whole.
+    ///
+    /// One copy of the bytes: the stack above wants a packet in one piece, and buffers for the longest one, all the time, would
+    /// cost 64 KiB each.
+    #[inline(never)]
+    fn gather(&mut self, buf: DmaBuf, written: usize) -> Option<(DmaBuf, usize)> {
+        if self.found == 0 {
+            self.claimed = buf.first_chunk().map_or(0, header::buffers);
+            self.gathered = 0;
+            self.whole = self
+                .merged
+                .take()
+                .or_else(|| DmaBuf::try_new(MERGED_LEN).ok());
+        }
+        self.found += 1;
+        let (from, to) = (self.gathered, self.gathered + written);
+        match self
+            .whole
+            .as_mut()
+            .and_then(|whole| whole.get_mut(from..to))
+        {
+            Some(place) => {
+                place.copy_from_slice(&buf[..written]);
+                self.gathered = to;
+            }
+            None => self.whole = None,
+        }
+        self.refill(buf);
+        if self.found < self.claimed {
+            return None;
+        }
+        self.found = 0;
+        let whole = self.whole.take().filter(|_| self.claimed > 0);
+        self.stats.rx_unmerged += u64::from(whole.is_none());
+        whole.map(|whole| (whole, self.gathered))
     }
 
     /// Takes the buffers of frames that were sent.
@@ -258,32 +331,42 @@ impl NetDevice for VirtioNet {
         }
         loop {
             let used = match self.receive.pop() {
-                Ok(used) => used?,
+                Ok(Some(used)) => used,
+                // 5.1.6.4.1: the device returns all buffers of a packet at once.
+                Ok(None) if self.found > 0 => {
+                    let (claimed, found) = (self.claimed, self.found);
+                    self.fail(DeviceError::Merged { claimed, found });
+                    return None;
+                }
+                Ok(None) => return None,
                 Err(error) => {
                     self.fail(error);
                     return None;
                 }
             };
             self.was_active = true;
-            let buf = used.chain.into_first();
-            match open(buf, used.written as usize, self.info.rx_checksum) {
+            let (mut buf, mut written) = (used.chain.into_first(), used.written as usize);
+            if self.merges && (self.found > 0 || is_split(&buf, written)) {
+                let Some(whole) = self.gather(buf, written) else {
+                    continue;
+                };
+                (buf, written) = whole;
+            }
+            match open(buf, written, self.info.rx_checksum, self.large) {
                 Ok(frame) => {
                     self.stats.rx_frames += 1;
                     return Some(frame);
                 }
                 Err(buf) => {
                     self.stats.rx_malformed += 1;
-                    self.refill(buf);
+                    self.take_back(buf);
                 }
             }
         }
     }
 
     fn recycle(&mut self, frame: Frame) {
-        let buf = frame.into_buf();
-        if buf.len() == self.buffer_len {
-            self.refill(buf);
-        }
+        self.take_back(frame.into_buf());
     }
 
     fn allocate(&mut self) -> Option<Frame> {
@@ -367,15 +450,22 @@ impl core::fmt::Debug for VirtioNet {
     }
 }
 
+/// Whether the packet that begins in `buf` lies in more buffers than this one, or in none.
+#[inline]
+fn is_split(buf: &DmaBuf, written: usize) -> bool {
+    let header = buf.first_chunk().filter(|_| written >= header::LEN);
+    header.is_some_and(|header| header::buffers(header) != 1)
+}
+
 /// Makes a frame of a buffer in which the device has written `written` bytes; gives it back if it is none.
-fn open(buf: DmaBuf, written: usize, has_checksum: bool) -> Result<Frame, DmaBuf> {
+fn open(buf: DmaBuf, written: usize, has_checksum: bool, large: bool) -> Result<Frame, DmaBuf> {
     let Some(len) = written.checked_sub(header::LEN) else {
         return Err(buf);
     };
     let Some(header) = buf.first_chunk() else {
         return Err(buf);
     };
-    match header::judge(*header, len) {
+    match header::judge(*header, len, large) {
         Ok(is_good) => {
             let mut frame = Frame::new(buf, header::LEN, len);
             frame.checksum_good = is_good && has_checksum;

@@ -6,8 +6,10 @@ pub(crate) const LEN: usize = 12;
 const NEEDS_CSUM: u8 = 1;
 /// The checksum was verified.
 const DATA_VALID: u8 = 2;
-/// The frame is cut into TCP segments over IPv4.
+/// The frame is cut into TCP segments over IPv4, or was put together of them.
 const SEGMENT_TCPV4: u8 = 1;
+/// The same over IPv6.
+const SEGMENT_TCPV6: u8 = 4;
 /// Where the checksum lies in a TCP header.
 const TCP_CHECKSUM: u8 = 16;
 /// Length of an Ethernet header.
@@ -18,14 +20,21 @@ pub(crate) const ETHERNET: usize = 14;
 pub(crate) enum Malformed {
     /// There is no full Ethernet header.
     Short,
-    /// It is a large segment, which was not agreed on.
+    /// It is a large segment of a kind that was not agreed on.
     Segment,
     /// The checksum field lies outside the frame.
     Checksum,
 }
 
-/// Judges the header of a received frame of `frame_len` bytes: says whether its checksum is good.
-pub(crate) fn judge(header: [u8; LEN], frame_len: usize) -> Result<bool, Malformed> {
+/// How many buffers a received packet lies in, by the header in the first one.
+#[inline]
+pub(crate) fn buffers(header: &[u8; LEN]) -> u16 {
+    u16::from_le_bytes([header[10], header[11]])
+}
+
+/// Judges the header of a received frame of `frame_len` bytes: says whether its checksum is good. `large` allows TCP segments
+/// that were put together.
+pub(crate) fn judge(header: [u8; LEN], frame_len: usize, large: bool) -> Result<bool, Malformed> {
     let [
         flags,
         segment,
@@ -43,7 +52,7 @@ pub(crate) fn judge(header: [u8; LEN], frame_len: usize) -> Result<bool, Malform
     if frame_len < ETHERNET {
         return Err(Malformed::Short);
     }
-    if segment != 0 {
+    if segment != 0 && !(large && matches!(segment, SEGMENT_TCPV4 | SEGMENT_TCPV6)) {
         return Err(Malformed::Segment);
     }
     if flags & NEEDS_CSUM != 0 {
@@ -112,13 +121,14 @@ mod tests {
 
     #[test]
     fn received_checksum_is_good_if_checked_or_never_sent() {
-        assert_eq!(judge(PLAIN, 60), Ok(false));
-        assert_eq!(judge(header(DATA_VALID, 0, 0, 0), 60), Ok(true));
-        assert_eq!(judge(header(NEEDS_CSUM, 0, 34, 16), 60), Ok(true));
+        assert_eq!(judge(PLAIN, 60, false), Ok(false));
+        assert_eq!(judge(header(DATA_VALID, 0, 0, 0), 60, false), Ok(true));
+        assert_eq!(judge(header(NEEDS_CSUM, 0, 34, 16), 60, false), Ok(true));
     }
 
     #[test]
     fn malformed_headers_are_named() {
+        let judge = |header, len| judge(header, len, false);
         assert_eq!(judge(PLAIN, 13), Err(Malformed::Short));
         assert_eq!(judge(header(0, 1, 0, 0), 60), Err(Malformed::Segment));
         assert_eq!(
@@ -132,6 +142,16 @@ mod tests {
         let mut far = header(NEEDS_CSUM, 0, 0xff, 0xff);
         (far[7], far[9]) = (0xff, 0xff);
         assert_eq!(judge(far, 60), Err(Malformed::Checksum));
+    }
+
+    #[test]
+    fn only_large_segments_that_were_agreed_on_are_taken() {
+        for (kind, is_known) in [(1, true), (4, true), (3, false), (0x81, false), (5, false)] {
+            let large = judge(header(NEEDS_CSUM, kind, 34, 16), 9000, true);
+            assert_eq!(large.is_ok(), is_known, "kind {kind}");
+            let usual = judge(header(NEEDS_CSUM, kind, 34, 16), 9000, false);
+            assert_eq!(usual, Err(Malformed::Segment), "kind {kind}");
+        }
     }
 
     #[test]

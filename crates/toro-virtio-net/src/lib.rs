@@ -1,5 +1,5 @@
 //! The virtio network card (VIRTIO 1.3, 5.1): one receive and one transmit queue behind
-//! [`NetDevice`](toro_dev::net::NetDevice).
+//! [`NetDevice`](toro_dev::net::NetDevice), or as many such pairs as there are cores ([`VirtioNet::probe_pairs`]).
 //!
 //! [`VirtioNet::probe`] agrees on features, fills the receive queue and starts the device. Received frames leave
 //! with their buffer and come back by `recycle`; frames to send take buffers from a pool that completed ones
@@ -15,10 +15,14 @@ extern crate alloc;
 
 mod device;
 mod header;
+mod pairs;
 mod probe;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_pairs;
 
 pub use device::{Stats, VirtioNet};
+pub use pairs::{ControlError, Pair, PairMessages};
 pub use probe::{Config, ProbeError};

@@ -17,7 +17,10 @@ mod feature {
     pub(super) const GUEST_CSUM: u64 = 1 << 1;
     pub(super) const MTU: u64 = 1 << 3;
     pub(super) const MAC: u64 = 1 << 5;
+    pub(super) const GUEST_TSO4: u64 = 1 << 7;
+    pub(super) const GUEST_TSO6: u64 = 1 << 8;
     pub(super) const HOST_TSO4: u64 = 1 << 11;
+    pub(super) const MRG_RXBUF: u64 = 1 << 15;
     pub(super) const STATUS: u64 = 1 << 16;
 }
 
@@ -111,39 +114,99 @@ impl VirtioNet {
     }
 }
 
+/// What device and driver have agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) features: u64,
+    pub(crate) info: NetInfo,
+    pub(crate) has_status: bool,
+    pub(crate) buffer_len: usize,
+    pub(crate) long_limit: u16,
+    pub(crate) merges: bool,
+    pub(crate) large: bool,
+}
+
 fn start(transport: &mut dyn Transport, config: Config) -> Result<Parts, ProbeError> {
-    let wanted = feature::CSUM | feature::GUEST_CSUM | feature::MTU | feature::STATUS;
-    let wanted = wanted | feature::HOST_TSO4 | EVENT_IDX | ACCESS_PLATFORM;
-    let features =
-        device::negotiate(transport, wanted, feature::MAC).map_err(ProbeError::Negotiate)?;
-    let segments = feature::CSUM | feature::HOST_TSO4;
-    let has_segments = features & segments == segments;
-    let has_status = features & feature::STATUS != 0;
+    let agreed = agree(transport, 0, config)?;
+    let mut parts = first_pair(transport, agreed, config)?;
+    device::start(transport);
+    parts.receive.notify_if_needed();
+    Ok(parts)
+}
+
+/// Resets the device and agrees with it, on `more` features too if it has them.
+pub(crate) fn agree(
+    transport: &mut dyn Transport,
+    more: u64,
+    config: Config,
+) -> Result<Agreed, ProbeError> {
+    let choose = |offered| chosen(offered, more);
+    let features = device::negotiate_chosen(transport, &choose, feature::MAC)
+        .map_err(ProbeError::Negotiate)?;
+    let has = |wanted| features & wanted == wanted;
     let (mac, mtu) = identity(transport, features)?;
     let info = NetInfo {
         mac,
         mtu: usize::from(mtu),
-        tx_checksum: features & feature::CSUM != 0,
-        rx_checksum: features & feature::GUEST_CSUM != 0,
+        tx_checksum: has(feature::CSUM),
+        rx_checksum: has(feature::GUEST_CSUM),
     };
     // With room for a VLAN tag, which the device may leave in.
     let buffer_len = header::LEN + header::ETHERNET + 4 + usize::from(mtu);
-    let buffer_len = buffer_len.next_multiple_of(64).max(LEAST_BUFFER);
-    let mut queue =
-        |index, size| Queue::new(transport, index, size, features).map_err(ProbeError::Queue);
-    let mut receive = queue(RECEIVE, config.rx_buffers)?;
-    let mut transmit = queue(TRANSMIT, config.tx_buffers)?;
-    fill(&mut receive, buffer_len)?;
+    let has_segments = has(feature::CSUM | feature::HOST_TSO4);
+    Ok(Agreed {
+        features,
+        info,
+        has_status: has(feature::STATUS),
+        buffer_len: buffer_len.next_multiple_of(64).max(LEAST_BUFFER),
+        long_limit: if has_segments { config.long_frames } else { 0 },
+        merges: has(feature::MRG_RXBUF),
+        large: features & LARGE != 0,
+    })
+}
+
+const LARGE: u64 = feature::GUEST_TSO4 | feature::GUEST_TSO6;
+
+/// The features that are wanted of those that are offered.
+fn chosen(offered: u64, more: u64) -> u64 {
+    let wanted = feature::CSUM | feature::GUEST_CSUM | feature::MTU | feature::STATUS;
+    let wanted = wanted | feature::HOST_TSO4 | feature::MRG_RXBUF | LARGE;
+    let wanted = offered & (wanted | EVENT_IDX | ACCESS_PLATFORM | more);
+    // 5.1.3.1: large segments come without a full checksum. Here they also need several buffers.
+    let basis = feature::GUEST_CSUM | feature::MRG_RXBUF;
+    if wanted & basis == basis {
+        wanted
+    } else {
+        wanted & !LARGE
+    }
+}
+
+/// Sets the first queue pair up, with buffers to receive into.
+pub(crate) fn first_pair(
+    transport: &mut dyn Transport,
+    agreed: Agreed,
+    config: Config,
+) -> Result<Parts, ProbeError> {
+    let mut queue = |index, size| {
+        Queue::new(transport, index, size, agreed.features).map_err(ProbeError::Queue)
+    };
+    let receive = queue(RECEIVE, config.rx_buffers)?;
+    let transmit = queue(TRANSMIT, config.tx_buffers)?;
+    filled(receive, transmit, agreed)
+}
+
+/// Gives a pair of queues what they need to run.
+pub(crate) fn filled(
+    mut receive: Queue,
+    mut transmit: Queue,
+    agreed: Agreed,
+) -> Result<Parts, ProbeError> {
+    fill(&mut receive, agreed.buffer_len)?;
     transmit.disable_interrupts();
-    device::start(transport);
-    receive.notify_if_needed();
     Ok(Parts {
         receive,
         transmit,
-        info,
-        has_status,
-        buffer_len,
-        long_limit: if has_segments { config.long_frames } else { 0 },
+        agreed,
     })
 }
 

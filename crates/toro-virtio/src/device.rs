@@ -66,6 +66,18 @@ pub fn negotiate(
     wanted: u64,
     required: u64,
 ) -> Result<u64, NegotiateError> {
+    negotiate_chosen(transport, &|offered| offered & wanted, required)
+}
+
+/// As [`negotiate`], but `choose` says which of the features that the device offers are wanted, where one goes only with another.
+///
+/// # Errors
+/// As [`negotiate`].
+pub fn negotiate_chosen(
+    transport: &mut dyn Transport,
+    choose: &dyn Fn(u64) -> u64,
+    required: u64,
+) -> Result<u64, NegotiateError> {
     reset(transport)?;
     transport.set_status(status::ACKNOWLEDGE);
     transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
@@ -75,7 +87,7 @@ pub fn negotiate(
         fail(transport);
         return Err(NegotiateError::Missing(required & !offered));
     }
-    let features = offered & (wanted | required);
+    let features = offered & (choose(offered) | required);
     transport.accept(features);
     transport.set_status(status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
     // 3.1.1, step 6: the device withdraws the bit if it does not like the subset.

@@ -21,6 +21,13 @@ pub enum DeviceError {
         /// How many bytes the chain has.
         capacity: u64,
     },
+    /// It says that a packet lies in several buffers and does not return as many with it.
+    Merged {
+        /// How many it says.
+        claimed: u16,
+        /// How many there were.
+        found: u16,
+    },
     /// It was reset, or asks for it.
     Reset,
 }
@@ -39,6 +46,12 @@ impl fmt::Display for DeviceError {
             }
             Self::WrittenTooMuch { claimed, capacity } => {
                 write!(f, "the device claims {claimed} bytes written of {capacity}")
+            }
+            Self::Merged { claimed, found } => {
+                write!(
+                    f,
+                    "the device claims a packet in {claimed} buffers of {found}"
+                )
             }
             Self::Reset => f.write_str("the device was reset or has to be"),
         }

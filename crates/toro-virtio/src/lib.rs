@@ -10,7 +10,7 @@
 //!
 //! In reading order: [`transport`] what a driver sees of a device · [`device`] its life, from reset to reset ·
 //! [`chain`] buffers on their way · [`ring`] the memory that both sides share · [`queue`] the queue itself ·
-//! [`pci`], [`mmio`], [`slot`], [`interrupt`] the machine's side.
+//! [`pci`], [`mmio`], [`slot`], [`interrupt`] the machine's side · [`QueueShare`] queues on a core that does not own the device.
 
 #![no_std]
 
@@ -25,15 +25,17 @@ pub mod mmio;
 pub mod pci;
 pub mod queue;
 pub mod ring;
+mod share;
 pub mod slot;
 pub mod transport;
 
 pub use chain::{Buffer, Chain};
 pub use device::{NegotiateError, Reset};
 pub use error::DeviceError;
-pub use interrupt::{CoreInterrupts, Interrupts};
+pub use interrupt::{CoreInterrupts, Interrupts, Message};
 pub use mmio::{MmioError, MmioTransport};
 pub use pci::{PciError, PciTransport};
 pub use queue::{Full, Queue, Token, Used};
+pub use share::QueueShare;
 pub use slot::MmioSlot;
 pub use transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport};

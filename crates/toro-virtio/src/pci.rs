@@ -111,8 +111,10 @@ pub struct PciTransport {
     config: Registers,
     signal: Signal,
     interrupts: Box<dyn Interrupts>,
-    /// What the MSI-X entries in use send.
+    /// What the MSI-X entries in use send; those of other cores behind our own.
     messages: Vec<Message>,
+    /// How many of them are our own.
+    own: usize,
     /// Queues that have an interrupt since the last reset; those beyond the table share its last entry.
     attached: u16,
 }
@@ -177,19 +179,47 @@ impl PciTransport {
             signal,
             interrupts,
             messages: Vec::new(),
+            own: 0,
             attached: 0,
         })
     }
 
+    /// Takes the MSI-X entry of the next queue: with `foreign` if there is one, else with a message of this core.
+    fn take_entry(&mut self, queue: u16, foreign: Option<Message>) -> Result<u16, SetQueueError> {
+        let Signal::Messages(msix) = &self.signal else {
+            return Err(SetQueueError::NoInterrupt(queue));
+        };
+        let entry = self.attached.min(msix.entries() - 1);
+        if foreign.is_some() && entry != self.attached {
+            return Err(SetQueueError::NoInterrupt(queue));
+        }
+        if usize::from(entry) == self.messages.len() {
+            let message = match foreign {
+                Some(message) => message,
+                None => {
+                    let message = self.interrupts.message()?;
+                    self.own += 1;
+                    message
+                }
+            };
+            self.messages.push(message);
+        }
+        Ok(entry)
+    }
+
     /// Attaches the interrupt of the selected queue, and with the first one that of the configuration.
-    fn attach_interrupt(&mut self, queue: u16) -> Result<(), SetQueueError> {
+    fn attach_interrupt(
+        &mut self,
+        queue: u16,
+        foreign: Option<Message>,
+    ) -> Result<(), SetQueueError> {
+        if matches!(self.signal, Signal::Line) && foreign.is_none() {
+            return Ok(());
+        }
+        let entry = self.take_entry(queue, foreign)?;
         let Signal::Messages(msix) = &self.signal else {
             return Ok(());
         };
-        let entry = self.attached.min(msix.entries() - 1);
-        if usize::from(entry) == self.messages.len() {
-            self.messages.push(self.interrupts.message()?);
-        }
         let message = self.messages[usize::from(entry)];
         if !msix.set(entry, message.apic_id, message.vector) {
             return Err(SetQueueError::NoInterrupt(queue));
@@ -218,6 +248,29 @@ impl PciTransport {
             .filter(|_| offset % 2 == 0)
             .ok_or(SetQueueError::Doorbell(queue))?;
         Ok(Doorbell::Half(register, queue))
+    }
+
+    /// Sets queue `queue` up, with a message of another core if there is one.
+    fn set_up(
+        &mut self,
+        queue: u16,
+        layout: &Layout,
+        foreign: Option<Message>,
+    ) -> Result<Doorbell, SetQueueError> {
+        self.common.write(common::QUEUE_SELECT, queue);
+        if self.common.read::<u16>(common::QUEUE_ENABLE) != 0 {
+            return Err(SetQueueError::InUse(queue));
+        }
+        let doorbell = self.doorbell(queue)?;
+        self.attach_interrupt(queue, foreign)?;
+        self.common.write(common::QUEUE_SIZE, layout.size);
+        self.common
+            .write_u64(common::QUEUE_DESCRIPTORS, layout.descriptors);
+        self.common
+            .write_u64(common::QUEUE_AVAILABLE, layout.available);
+        self.common.write_u64(common::QUEUE_USED, layout.used);
+        self.common.write(common::QUEUE_ENABLE, 1u16);
+        Ok(doorbell)
     }
 }
 
@@ -250,6 +303,7 @@ impl Transport for PciTransport {
         if status == 0 {
             // A reset detaches the interrupts: attach them again from the first entry on.
             self.attached = 0;
+            self.messages.truncate(self.own);
         }
         self.common.write(common::STATUS, status);
     }
@@ -260,20 +314,23 @@ impl Transport for PciTransport {
     }
 
     fn set_queue(&mut self, queue: u16, layout: &Layout) -> Result<Doorbell, SetQueueError> {
-        self.common.write(common::QUEUE_SELECT, queue);
-        if self.common.read::<u16>(common::QUEUE_ENABLE) != 0 {
-            return Err(SetQueueError::InUse(queue));
+        self.set_up(queue, layout, None)
+    }
+
+    fn set_queue_for(
+        &mut self,
+        queue: u16,
+        layout: &Layout,
+        message: Message,
+    ) -> Result<Doorbell, SetQueueError> {
+        self.set_up(queue, layout, Some(message))
+    }
+
+    fn messages_left(&self) -> u16 {
+        match &self.signal {
+            Signal::Messages(msix) => msix.entries().saturating_sub(self.attached),
+            Signal::Line => 0,
         }
-        let doorbell = self.doorbell(queue)?;
-        self.attach_interrupt(queue)?;
-        self.common.write(common::QUEUE_SIZE, layout.size);
-        self.common
-            .write_u64(common::QUEUE_DESCRIPTORS, layout.descriptors);
-        self.common
-            .write_u64(common::QUEUE_AVAILABLE, layout.available);
-        self.common.write_u64(common::QUEUE_USED, layout.used);
-        self.common.write(common::QUEUE_ENABLE, 1u16);
-        Ok(doorbell)
     }
 
     fn config_generation(&self) -> u32 {

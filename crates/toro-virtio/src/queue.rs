@@ -21,6 +21,7 @@ use crate::chain::{Buffer, Chain};
 use crate::device::Reset;
 use crate::error::DeviceError;
 use crate::feature::{EVENT_IDX, INDIRECT_DESC};
+use crate::interrupt::Message;
 use crate::ring::{self, Descriptor, Rings, needs_event};
 use crate::transport::{Doorbell, SetQueueError, Transport};
 
@@ -95,20 +96,44 @@ impl Queue {
         size: u16,
         features: u64,
     ) -> Result<Self, SetQueueError> {
+        let rings = Self::rings(transport, index, size)?;
+        let doorbell = transport.set_queue(index, &rings.layout())?;
+        Ok(Self::over(rings, doorbell, features))
+    }
+
+    /// As [`new`](Self::new), for another core, to which its interrupts go as `message`: send it there before it is used.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or if the device has no message left.
+    pub fn new_for(
+        transport: &mut dyn Transport,
+        index: u16,
+        size: u16,
+        features: u64,
+        message: Message,
+    ) -> Result<Self, SetQueueError> {
+        let rings = Self::rings(transport, index, size)?;
+        let doorbell = transport.set_queue_for(index, &rings.layout(), message)?;
+        Ok(Self::over(rings, doorbell, features))
+    }
+
+    fn rings(transport: &mut dyn Transport, index: u16, size: u16) -> Result<Rings, SetQueueError> {
         let most = transport.max_size(index).min(u32::from(size)).min(1 << 15);
         let Some(bits) = most.checked_ilog2() else {
             return Err(SetQueueError::NoSuchQueue(index));
         };
-        let size = 1 << bits;
-        let rings = Rings::try_new(size).map_err(SetQueueError::OutOfMemory)?;
+        Rings::try_new(1 << bits).map_err(SetQueueError::OutOfMemory)
+    }
+
+    fn over(rings: Rings, doorbell: Doorbell, features: u64) -> Self {
+        let size = rings.size();
         let slots = (1..=size)
             .map(|next| Slot {
                 next,
                 ..Slot::default()
             })
             .collect();
-        let doorbell = transport.set_queue(index, &rings.layout())?;
-        Ok(Self {
+        Self {
             rings: ManuallyDrop::new(rings),
             slots: ManuallyDrop::new(slots),
             doorbell,
@@ -122,7 +147,7 @@ impl Queue {
             used: 0,
             error: None,
             is_retired: false,
-        })
+        }
     }
 
     /// Number of descriptors.

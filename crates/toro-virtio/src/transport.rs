@@ -8,6 +8,7 @@ use toro_irq::RouteError;
 use toro_mem::OutOfMemory;
 use toro_pci::Registers;
 
+use crate::interrupt::Message;
 use crate::ring::Layout;
 
 /// What a device is, by its number (VIRTIO 1.3, 5).
@@ -101,7 +102,7 @@ pub enum Doorbell {
     /// MMIO: the same with 32 bits.
     Word(Registers, u32),
     /// A fake device's.
-    Call(Box<dyn Fn()>),
+    Call(Box<dyn Fn() + Send>),
 }
 
 impl Doorbell {
@@ -148,6 +149,25 @@ pub trait Transport {
     /// # Errors
     /// Fails if the queue does not exist or is in use, or if its doorbell or interrupt cannot be had.
     fn set_queue(&mut self, queue: u16, layout: &Layout) -> Result<Doorbell, SetQueueError>;
+
+    /// As [`set_queue`](Self::set_queue), but the queue is for another core, to which its interrupts go as `message`.
+    ///
+    /// # Errors
+    /// Also fails if the device has no message of its own left for the queue, or interrupts by a line.
+    fn set_queue_for(
+        &mut self,
+        queue: u16,
+        layout: &Layout,
+        message: Message,
+    ) -> Result<Doorbell, SetQueueError> {
+        let _ = (layout, message);
+        Err(SetQueueError::NoInterrupt(queue))
+    }
+
+    /// How many more queues can have messages of their own; 0 where interrupts are no messages.
+    fn messages_left(&self) -> u16 {
+        0
+    }
 
     /// Changes when the configuration does.
     fn config_generation(&self) -> u32;
