@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -48,15 +48,31 @@ pub fn write(folder: &Path, path: &Path) -> Result<Archive> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut builder = tar::Builder::new(BufWriter::new(file));
     let files = append_folder(&mut builder, folder, Path::new(""))?;
-    builder
-        .into_inner()?
-        .flush()
+    let mut writer = builder.into_inner()?;
+    let len = writer.stream_position()?;
+    let padding = vec![0; usize::try_from(module_len(len) - len)?];
+    writer
+        .write_all(&padding)
+        .and_then(|()| writer.flush())
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Archive {
         path: path.to_owned(),
-        len: fs::metadata(path)?.len(),
+        len: module_len(len),
         files,
     })
+}
+
+/// The length that a boot module of `len` bytes is padded to, so that it ends early in its last page.
+///
+/// QEMU loads a boot module flush against the end of memory, page-aligned at its start. The firmware of microvm keeps the
+/// ACPI tables at the end of the last page, and a module that reaches so far overwrites them: the guest finds no devices.
+pub fn module_len(len: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    const MOST: u64 = 1024;
+    if (1..=MOST).contains(&(len % PAGE)) {
+        return len;
+    }
+    len.next_multiple_of(PAGE) + MOST
 }
 
 /// For a build script: writes `FOLDER.tar` to cargo's output folder, and has cargo look at the folder.
@@ -132,7 +148,13 @@ fn modified(metadata: &fs::Metadata) -> u64 {
 mod tests {
     use std::fs;
 
-    use super::write;
+    use super::{module_len, write};
+
+    #[test]
+    fn a_module_ends_early_in_its_last_page() {
+        let padded = [0, 1, 1024, 1025, 3584, 4095, 4096, 4097].map(module_len);
+        assert_eq!(padded, [1024, 1, 1024, 5120, 5120, 5120, 5120, 4097]);
+    }
 
     #[test]
     fn holds_every_file_below_the_folder() {

@@ -21,9 +21,12 @@ impl Archive {
         self.entry(path, FILE | 0o755, content);
     }
 
-    /// Ends the archive and returns its bytes.
+    /// Ends the archive and returns its bytes, padded as a boot module.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
+        let len = toro_archive::module_len(self.bytes.len() as u64);
+        self.bytes
+            .resize(usize::try_from(len).expect("it fits in memory"), 0);
         self.bytes
     }
 
