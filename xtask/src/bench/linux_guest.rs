@@ -108,7 +108,11 @@ impl LinuxGuest {
         };
         let (stamp, recipe) = (
             folder.join("recipe"),
-            format!("{INIT}{}{}padded\n", server.configuration(), server.command()),
+            format!(
+                "{INIT}{}{}padded\n",
+                server.configuration(),
+                server.command()
+            ),
         );
         if fs::read_to_string(&stamp).is_ok_and(|old| old == recipe) {
             return Ok(guest);
