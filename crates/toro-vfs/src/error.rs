@@ -26,6 +26,8 @@ pub enum FileError {
     DirectoryNotEmpty,
     /// The file system or its device only reads.
     ReadOnly,
+    /// Whoever keeps the files does not allow it.
+    PermissionDenied,
     /// The device, the directory or the limit of the file system is full.
     NoSpace,
     /// The file would be larger than the file system can hold.
@@ -87,6 +89,7 @@ impl fmt::Display for FileError {
             Self::AlreadyExists => "it exists already",
             Self::DirectoryNotEmpty => "the directory is not empty",
             Self::ReadOnly => "the file system is read-only",
+            Self::PermissionDenied => "permission denied",
             Self::NoSpace => "no space is left",
             Self::TooLarge => "the file would be too large",
             Self::CrossDevice => "the paths lie in different mounts",
@@ -109,7 +112,9 @@ impl embedded_io::Error for FileError {
             Self::AlreadyMounted | Self::AlreadyExists => ErrorKind::AlreadyExists,
             Self::OutOfMemory => ErrorKind::OutOfMemory,
             Self::InvalidPath | Self::InvalidSeek => ErrorKind::InvalidInput,
-            Self::ReadOnly | Self::WrongMode => ErrorKind::PermissionDenied,
+            Self::ReadOnly | Self::WrongMode | Self::PermissionDenied => {
+                ErrorKind::PermissionDenied
+            }
             Self::Unsupported => ErrorKind::Unsupported,
             Self::Corrupt => ErrorKind::InvalidData,
             _ => ErrorKind::Other,

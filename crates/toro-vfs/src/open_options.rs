@@ -5,6 +5,9 @@ use alloc::rc::Rc;
 use crate::file::{Access, OpenNode};
 use crate::{File, FileError, FileSystem, core_mounts};
 
+/// How often a file that comes and goes is looked for and created, in turn.
+const TRIES: u32 = 16;
+
 /// What a file is opened for, and whether it is created; as in `std::fs`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions {
@@ -107,7 +110,7 @@ impl OpenOptions {
         file_system: &dyn FileSystem,
         path: &str,
     ) -> Result<(crate::NodeId, bool), FileError> {
-        loop {
+        for _ in 0..TRIES {
             if !self.create_new {
                 match file_system.open(path) {
                     Err(FileError::NotFound) if self.create => {}
@@ -120,5 +123,7 @@ impl OpenOptions {
                 other => return Ok((other?, true)),
             }
         }
+        // It is there and is not, whenever it is looked for.
+        Err(FileError::Corrupt)
     }
 }

@@ -29,8 +29,14 @@ pub(crate) fn create_all(file_system: &Rc<dyn FileSystem>, path: &str) -> Result
 
 /// Removes the directory at `path` and all that is below it.
 ///
-/// The names of one directory on the way down are in memory, not those of the tree.
+/// The names of one directory on the way down are in memory, not those of the tree. A link to a directory is removed, not what is behind it.
 pub(crate) fn remove_all(file_system: &Rc<dyn FileSystem>, path: &str) -> Result<(), FileError> {
+    if !OpenNode::open(file_system, path)?.metadata()?.is_dir() {
+        return Err(FileError::NotADirectory);
+    }
+    if is_link_removed(file_system, path)? {
+        return Ok(());
+    }
     let mut waiting = Vec::from([String::from(path)]);
     while let Some(path) = waiting.pop() {
         let inner = remove_files(file_system, &path)?;
@@ -60,9 +66,19 @@ fn remove_files(file_system: &Rc<dyn FileSystem>, path: &str) -> Result<Vec<Stri
             return Err(FileError::InvalidPath);
         }
         match entry.file_type() {
+            FileType::Directory if is_link_removed(file_system, &below)? => {}
             FileType::Directory => directories.push(below),
             FileType::File => file_system.remove_file(&below)?,
         }
     }
     Ok(directories)
+}
+
+/// Removes what looks like a directory if it is a link to one: only that can go as a file.
+fn is_link_removed(file_system: &Rc<dyn FileSystem>, path: &str) -> Result<bool, FileError> {
+    match file_system.remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(FileError::IsADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
