@@ -10,5 +10,6 @@ extern crate alloc;
 
 pub mod block;
 pub mod console;
+pub mod fuse;
 pub mod net;
 pub mod owner;

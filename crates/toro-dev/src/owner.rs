@@ -17,11 +17,19 @@ pub enum Class {
     Console,
     /// A source of random bytes.
     Entropy,
+    /// A folder that the host shares.
+    FileSystem,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 4] = [Self::Net, Self::Block, Self::Console, Self::Entropy];
+    pub const ALL: [Self; 5] = [
+        Self::Net,
+        Self::Block,
+        Self::Console,
+        Self::Entropy,
+        Self::FileSystem,
+    ];
 
     /// The first part of a device's name.
     pub const fn prefix(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Class {
             Self::Block => "blk",
             Self::Console => "console",
             Self::Entropy => "rng",
+            Self::FileSystem => "fs",
         }
     }
 }
@@ -109,7 +118,7 @@ pub fn assign<'a>(
         let number = devices.iter().filter(|d| d.name.class == class).count();
         let core = match class {
             Class::Block => number % cores.max(1),
-            Class::Net | Class::Console | Class::Entropy => 0,
+            Class::Net | Class::Console | Class::Entropy | Class::FileSystem => 0,
         };
         let name = DeviceName { class, number };
         devices.push(Owned { name, core });
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["net0", "blk12", "console3", "rng1"] {
+        for name in ["net0", "blk12", "console3", "rng1", "fs2"] {
             let parsed = DeviceName::parse(name).expect("a name");
             assert_eq!(parsed.to_string(), name);
         }
