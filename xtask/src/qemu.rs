@@ -6,6 +6,7 @@ mod console;
 mod disk;
 mod monitor;
 mod port;
+mod recipe;
 mod running;
 mod size;
 mod verdict;
@@ -19,6 +20,7 @@ pub(crate) use self::console::{CONSOLE, ConsolePort};
 pub(crate) use self::disk::Disk;
 pub(crate) use self::monitor::Monitor;
 pub(crate) use self::port::Forward;
+pub(crate) use self::recipe::{Failing, Format};
 pub(crate) use self::running::Running;
 pub(crate) use self::size::Memory;
 pub(crate) use self::verdict::Verdict;
@@ -243,7 +245,8 @@ impl Vm {
                 }
             }
             Boot::Disc(path) => {
-                qemu.arg("-cdrom").arg(path);
+                // Disks with a boot sector, even one of a file system, would come first.
+                qemu.arg("-cdrom").arg(path).args(["-boot", "d"]);
             }
         }
     }

@@ -97,7 +97,7 @@ pub(crate) struct Wish {
 pub(crate) enum Disks {
     /// These files.
     Given(Vec<Disk>),
-    /// Empty ones, of these sizes.
+    /// Made for the run, as these words say.
     Scratch(Vec<String>),
 }
 
@@ -112,8 +112,13 @@ impl Disks {
         let numbered = sizes.iter().enumerate();
         numbered
             .map(|(number, size)| {
-                Disk::scratch(size, &folder, &format!("{}-{number}", package.name))
-                    .with_context(|| format!("in {}", package.manifest_path.display()))
+                Disk::scratch(
+                    size,
+                    &folder,
+                    &format!("{}-{number}", package.name),
+                    package.folder(),
+                )
+                .with_context(|| format!("in {}", package.manifest_path.display()))
             })
             .collect()
     }

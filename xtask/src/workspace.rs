@@ -72,7 +72,7 @@ pub(crate) struct TestWish {
     /// The numbers of cores that it is tested with, instead of the machine's.
     #[serde(default)]
     pub(crate) cores: Vec<u32>,
-    /// An image that fails on purpose: a boot for each way, and no report.
+    /// An image that fails on purpose: a boot for each way, and a report only if `cores` are given.
     #[serde(default)]
     pub(crate) failures: Vec<Failure>,
 }
@@ -104,7 +104,7 @@ pub(crate) struct MachineWish {
     /// Whether it wants a network card even without ports.
     #[serde(default)]
     pub(crate) net: bool,
-    /// Sizes of empty disks, as in `64M`, or `1M,ro` for one that is only read.
+    /// Disks that are made for the run: sizes, with what else [`Recipe`](crate::qemu) takes, as in `64M` or `8M,fat16`.
     #[serde(default)]
     pub(crate) disks: Vec<String>,
     /// Names of console ports, each perhaps with its socket: `agent`, `agent=/tmp/agent.sock`.

@@ -1,10 +1,14 @@
-//! Tests the file calls over an archive beside the image, at `/`, and the same one inside it, at `/inside`.
+//! Tests the file calls: over an archive beside the image, at `/`, the same one inside it, at `/inside`, and over what the
+//! command line mounts: FAT and ext on disks, and memory.
 
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
 
 extern crate alloc;
+
+mod mounts;
+mod volumes;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -27,6 +31,17 @@ fn main() {
         tells_a_folder_from_a_file,
         says_what_is_not_there,
         ten_thousand_opens_leave_no_memory_behind,
+        mounts::what_mke2fs_wrote_is_read,
+        mounts::a_mount_that_is_optional_may_be_missing,
+        mounts::mounts_at_run_time_say_what_is_wrong,
+        mounts::a_read_only_disk_refuses_to_be_written,
+        mounts::a_mount_goes_and_comes_back_with_its_files,
+        volumes::what_was_written_is_read_back,
+        volumes::a_thousand_files_fit_into_a_directory,
+        volumes::names_of_255_bytes_and_of_any_script_come_back,
+        volumes::a_full_disk_is_an_error_and_recovers,
+        volumes::files_end_where_the_file_system_does,
+        volumes::ten_thousand_opens_leave_no_memory_behind,
     ]);
 }
 

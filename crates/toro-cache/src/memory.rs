@@ -9,7 +9,6 @@ use crate::store::{BlockStore, SECTOR, StoreError};
 /// A store in memory: a disk image that came with the program, or a disk for tests.
 pub struct MemoryStore {
     bytes: RefCell<Vec<u8>>,
-    is_read_only: bool,
 }
 
 impl MemoryStore {
@@ -17,16 +16,6 @@ impl MemoryStore {
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             bytes: RefCell::new(bytes),
-            is_read_only: false,
-        }
-    }
-
-    /// Refuses to be written from now on.
-    #[must_use]
-    pub fn read_only(self) -> Self {
-        Self {
-            is_read_only: true,
-            ..self
         }
     }
 
@@ -42,7 +31,7 @@ impl BlockStore for MemoryStore {
     }
 
     fn is_read_only(&self) -> bool {
-        self.is_read_only
+        false
     }
 
     fn can_flush(&self) -> bool {
@@ -58,9 +47,6 @@ impl BlockStore for MemoryStore {
     }
 
     fn write(&self, sector: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.is_read_only {
-            return Err(StoreError::ReadOnly);
-        }
         let mut own = self.bytes.borrow_mut();
         let rest = start(sector).and_then(|start| own.get_mut(start..));
         let part = rest.and_then(|rest| rest.get_mut(..bytes.len()));

@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use random::Random;
 use recorder::{Event, Recorder};
-use toro_cache::{BLOCK, BlockStore, Cache, MemoryStore, Order, SECTOR, StoreError, Window};
+use toro_cache::{
+    BLOCK, BlockStore, Cache, MemoryStore, Order, ReadOnly, SECTOR, StoreError, Window,
+};
 
 /// A store of 400 and a half blocks with a cache of 16 blocks.
 fn cache() -> (Rc<Recorder>, Cache) {
@@ -206,7 +208,7 @@ fn a_window_ends_where_it_says() {
 
 #[test]
 fn a_read_only_store_refuses_writes() {
-    let store = Rc::new(MemoryStore::new(vec![0; BLOCK]).read_only());
+    let store = Rc::new(ReadOnly::new(MemoryStore::new(vec![0; BLOCK])));
     let mut cache = Cache::new(store, 0);
     assert_eq!(
         cache.write(0, &[1], Order::First),

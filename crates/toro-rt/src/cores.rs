@@ -175,7 +175,7 @@ extern "C" fn core_main(number: usize) -> ! {
     toro_irq::init();
     clock::init_core();
     toro_sched::init(share_of(number).guard, share_of(number).seed);
-    #[cfg(feature = "initrd")]
+    #[cfg(feature = "files")]
     toro_vfs::init();
     cpu::enable_interrupts();
     READY.fetch_add(1, Ordering::AcqRel);

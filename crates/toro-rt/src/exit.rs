@@ -64,10 +64,20 @@ impl PowerSwitch {
     }
 }
 
-/// Ends the machine: a success by powering off, a failure through the test device, so that the host sees which.
+/// Ends the machine in order: first all that was written in mounts reaches its devices.
+///
+/// What cannot be written is told, and makes a success a failure. Blocks; a core that does not answer is waited for
+/// ten seconds and no longer.
+pub fn exit(code: ExitCode) -> ! {
+    #[cfg(feature = "mount")]
+    let code = crate::mounts::sync_or_fail(code);
+    end(code)
+}
+
+/// Ends the machine at once: a success by powering off, a failure through the test device, so that the host sees which.
 ///
 /// If one way is missing the next is taken: ACPI, `isa-debug-exit`, reset.
-pub fn exit(code: ExitCode) -> ! {
+pub(crate) fn end(code: ExitCode) -> ! {
     if code == ExitCode::Success {
         press();
     }

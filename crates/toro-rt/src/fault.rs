@@ -37,7 +37,7 @@ fn exception(frame: &mut TrapFrame) {
     }
     report!(" on core {}, {}\n{frame:?}", core_local::id(), Running);
     print_backtrace(frame.rip, frame.rbp);
-    crate::exit::exit(ExitCode::Failure)
+    crate::exit::end(ExitCode::Failure)
 }
 
 /// What a page fault's error code says was tried (Intel SDM volume 3, figure 4-12).
@@ -66,7 +66,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         cpu::enable_interrupts();
         toro_sched::end_panicked()
     }
-    crate::exit::exit(ExitCode::Failure)
+    crate::exit::end(ExitCode::Failure)
 }
 
 /// Whether the command line says that a panic ends everything.
@@ -82,7 +82,7 @@ fn begin() {
     {
         if reporter == this {
             report!("\nand another failure while reporting it\n");
-            crate::exit::exit(ExitCode::Failure);
+            crate::exit::end(ExitCode::Failure);
         }
         cpu::relax();
     }

@@ -8,9 +8,8 @@ use toro_boot::BootInfo;
 use toro_initrd::{ArchiveError, Initrd};
 use toro_vfs::FileError;
 
-/// Gives this core its mounts, and mounts the first module that the loader passed, if it is an archive.
+/// Mounts the first module that the loader passed at `/`, if it is an archive.
 pub(crate) fn mount(info: &BootInfo) {
-    toro_vfs::init();
     let Some(module) = info.modules().next() else {
         info!("files: no archive came with the image");
         return;

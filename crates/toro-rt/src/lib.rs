@@ -28,6 +28,8 @@ mod files;
 mod heap;
 mod intrinsics;
 mod machine;
+#[cfg(feature = "mount")]
+mod mounts;
 #[cfg(feature = "net")]
 mod network;
 mod placement;
@@ -44,4 +46,6 @@ pub use environment::args;
 pub use exit::exit;
 #[cfg(feature = "initrd")]
 pub use files::{MountArchiveError, mount_archive};
+#[cfg(feature = "mount")]
+pub use mounts::{MountError, mount};
 pub use toro_abi::exit::ExitCode;

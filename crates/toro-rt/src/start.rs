@@ -41,10 +41,14 @@ fn toro_start(info: &'static BootInfo) -> ! {
     toro_sched::init(protection::boot_guard(), seed); // this code is now the boot thread    toro-sched
     cpu::enable_interrupts();
     cores::start(info, rest, cores); //       the others, with the rest of memory
+    #[cfg(feature = "files")]
+    toro_vfs::init(); //                      nothing is mounted yet                     toro-vfs
     #[cfg(feature = "initrd")]
-    crate::files::mount(info); //             the archive at /                           toro-vfs
+    crate::files::mount(info); //             the archive at /
     #[cfg(feature = "virtio")]
     crate::drivers::start(info); //           devices, each on its core                  toro-virtio
+    #[cfg(feature = "mount")]
+    crate::mounts::start(info); //            what `mount=` asks for
     #[cfg(feature = "net")]
     crate::statistics::start(info); //        if `stats=` asks for it
     info!(

@@ -9,16 +9,18 @@ use crate::path;
 pub struct MountSpec<'a> {
     /// Where, beginning with a slash.
     pub path: &'a str,
-    /// Which kind of file system: `fat`, `ext`, `ram`, `virtiofs`.
+    /// Which kind of file system: `fat`, `ext4`, `ram`, `virtiofs`.
     pub kind: &'a str,
     /// What is mounted: a device (`blk0`, `blk0p1`), the tag of a share, or the size of a RAM disk. May be empty.
     pub source: &'a str,
     /// The mount shall not be written to.
     pub read_only: bool,
+    /// The service can do without it.
+    pub is_optional: bool,
 }
 
 impl<'a> MountSpec<'a> {
-    /// Reads `PATH:KIND[:SOURCE[:ro]]`, what stands behind `mount=`.
+    /// Reads `PATH:KIND[:SOURCE[:OPTION[,OPTION]]]`, what stands behind `mount=`; the options are `ro` and `optional`.
     ///
     /// # Errors
     /// Tells what is wrong with it.
@@ -31,20 +33,24 @@ impl<'a> MountSpec<'a> {
         let kind = parts.next().filter(|kind| !kind.is_empty());
         let kind = kind.ok_or(MountSpecError::Kind)?;
         let source = parts.next().unwrap_or("");
-        let read_only = match parts.next() {
-            None | Some("rw") => false,
-            Some("ro") => true,
-            Some(_) => return Err(MountSpecError::Option),
-        };
-        if parts.next().is_some() {
-            return Err(MountSpecError::Option);
-        }
-        Ok(Self {
+        let mut spec = Self {
             path,
             kind,
             source,
-            read_only,
-        })
+            read_only: false,
+            is_optional: false,
+        };
+        for option in parts.next().into_iter().flat_map(|part| part.split(',')) {
+            match option {
+                "ro" => spec.read_only = true,
+                "optional" => spec.is_optional = true,
+                _ => return Err(MountSpecError::Option),
+            }
+        }
+        match parts.next() {
+            None => Ok(spec),
+            Some(_) => Err(MountSpecError::Option),
+        }
     }
 }
 
@@ -55,7 +61,7 @@ pub enum MountSpecError {
     Path,
     /// No kind of file system is given.
     Kind,
-    /// Something other than `ro` or `rw` follows the source.
+    /// Something other than `ro` and `optional` follows the source.
     Option,
 }
 
@@ -64,7 +70,9 @@ impl fmt::Display for MountSpecError {
         f.write_str(match self {
             Self::Path => "the path of a mount begins with a slash",
             Self::Kind => "a mount is PATH:KIND:SOURCE, and there is no kind",
-            Self::Option => "what follows the source of a mount is `ro` or `rw`",
+            Self::Option => {
+                "what follows the source of a mount is `ro`, `optional` or `ro,optional`"
+            }
         })
     }
 }
@@ -93,5 +101,17 @@ mod tests {
         check("/data::blk0", Err(MountSpecError::Kind));
         check("/data:fat:blk0:sync", Err(MountSpecError::Option));
         check("/data:fat:blk0:ro:ro", Err(MountSpecError::Option));
+        check("/data:fat:blk0:", Err(MountSpecError::Option));
+    }
+
+    #[test]
+    fn options_follow_each_other() {
+        let options = |word| {
+            let spec = MountSpec::parse(word).unwrap();
+            (spec.read_only, spec.is_optional)
+        };
+        assert_eq!(options("/data:fat:blk0:ro,optional"), (true, true));
+        assert_eq!(options("/data:fat:blk0:optional"), (false, true));
+        assert_eq!(options("/data:ram::ro"), (true, false));
     }
 }

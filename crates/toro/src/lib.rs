@@ -48,11 +48,19 @@ pub mod env {
     pub use toro_rt::args;
 }
 
-/// The files of the archive that came with the image.
-#[cfg(feature = "initrd")]
+/// Files: the archive that came with the image at `/`, and what was mounted beside it.
+#[cfg(feature = "files")]
 pub mod fs {
+    #[cfg(feature = "initrd")]
     pub use toro_rt::{MountArchiveError, mount_archive};
-    pub use toro_vfs::*;
+    #[cfg(feature = "mount")]
+    pub use toro_rt::{MountError, mount};
+    pub use toro_vfs::{
+        DirEntry, File, FileError, FileSystem, FileType, IoError, Metadata, MountSpec,
+        MountSpecError, NodeId, OpenOptions, ReadDir, SeekFrom, Sync, canonicalize, create_dir,
+        create_dir_all, exists, metadata, mount as attach, path, read, read_dir, read_to_string,
+        remove_dir, remove_dir_all, remove_file, rename, sync, unmount, write,
+    };
 }
 
 /// Memory of this core.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Memory;
+use super::recipe::Recipe;
 
 /// A disk of a virtual machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub(crate) struct Disk {
     pub(crate) is_read_only: bool,
     /// Options of the virtio device, each after a comma.
     pub(crate) options: String,
+    /// A file system that it was made with, which a test holds to be whole in the end.
+    pub(crate) format: Option<super::Format>,
+    /// Requests that fail.
+    pub(crate) failing: Option<super::Failing>,
 }
 
 /// `disk.img`, or `disk.img,ro` for one that is only read.
@@ -24,31 +28,43 @@ impl FromStr for Disk {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (path, is_read_only) = split_mode(text);
+        let (path, is_read_only) = match text.strip_suffix(",ro") {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
         if path.is_empty() {
             bail!("a disk needs an image file, as in disk.img or disk.img,ro");
         }
         Ok(Self {
-            path: path.into(),
             is_read_only,
-            options: String::new(),
+            ..Self::new(path.into())
         })
     }
 }
 
 impl Disk {
-    /// Makes an empty image in `folder`, of what a manifest says: `64M`, or `1M,ro`.
-    pub(crate) fn scratch(text: &str, folder: &Path, name: &str) -> Result<Self> {
-        let (size, is_read_only) = split_mode(text);
-        let size: Memory = size.parse()?;
-        let path = folder.join(format!("{name}.img"));
-        // What an earlier run left there is gone: sparse, so that only what is written takes room.
-        let file = File::create(&path).and_then(|file| file.set_len(size.bytes()));
-        file.with_context(|| format!("cannot make the disk {}", path.display()))?;
-        Ok(Self {
+    /// A disk that can be written.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self {
             path,
-            is_read_only,
+            is_read_only: false,
             options: String::new(),
+            format: None,
+            failing: None,
+        }
+    }
+
+    /// Makes an image in `folder`, of what a manifest says ([`Recipe`]); `package` is the folder of that manifest.
+    pub(crate) fn scratch(text: &str, folder: &Path, name: &str, package: &Path) -> Result<Self> {
+        let recipe: Recipe = text.parse()?;
+        let path = folder.join(format!("{name}.img"));
+        recipe.make(&path, package)?;
+        Ok(Self {
+            is_read_only: recipe.is_read_only,
+            // The checkers do not look into partitions.
+            format: recipe.format.filter(|_| !recipe.has_table),
+            failing: recipe.failing,
+            ..Self::new(path)
         })
     }
 
@@ -73,16 +89,16 @@ impl Disk {
         // A comma in a value is doubled.
         let path = self.path.display().to_string().replace(',', ",,");
         let mode = if self.is_read_only { "on" } else { "off" };
-        format!(
-            "driver=raw,node-name={id},read-only={mode},discard=unmap,file.driver=file,file.filename={path}"
-        )
-    }
-}
-
-fn split_mode(text: &str) -> (&str, bool) {
-    match text.strip_suffix(",ro") {
-        Some(text) => (text, true),
-        None => (text, false),
+        let file = format!("file.driver=file,file.filename={path}");
+        let node = format!("node-name={id},read-only={mode},discard=unmap");
+        match &self.failing {
+            None => format!("driver=raw,{node},{file}"),
+            Some(failing) => format!(
+                "driver=blkdebug,{node},image.driver=raw,{}{}",
+                file.replace("file.", "image.file."),
+                failing.rule()
+            ),
+        }
     }
 }
 
@@ -112,5 +128,20 @@ mod tests {
             error.contains("/nowhere/disk.img") && error.contains("truncate"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_disk_that_fails_has_a_layer_that_makes_it() {
+        let mut disk: Disk = "a.img".parse().unwrap();
+        disk.failing = Some("write@9".parse().unwrap());
+        let backend = disk.backend("blk0");
+        for part in [
+            "driver=blkdebug,node-name=blk0,",
+            ",image.driver=raw,image.file.driver=file,image.file.filename=a.img,",
+            "inject-error.0.iotype=write",
+            "inject-error.0.sector=9",
+        ] {
+            assert!(backend.contains(part), "{part} is not in {backend}");
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! What a test image says of its disks, held against the files behind them.
+//! What a test image says of its disks, held against the files behind them, and what is left on them.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use toro_abi::digest::{DiskDigest, EMPTY, digest};
 
-use crate::qemu::Disk;
+use crate::process;
+use crate::qemu::{Disk, Format};
 
 /// A case for each disk that the image has told of in `lines`.
 pub(super) fn compare(lines: &[String], disks: &[Disk]) -> Vec<(String, Result<(), String>)> {
@@ -18,6 +19,31 @@ pub(super) fn compare(lines: &[String], disks: &[Disk]) -> Vec<(String, Result<(
         )
     };
     told.map(case).collect()
+}
+
+/// A case for each file system that the image could write: the host finds it whole.
+pub(super) fn whole(disks: &[Disk]) -> Vec<(String, Result<(), String>)> {
+    let writable = |disk: &&Disk| !disk.is_read_only && disk.failing.is_none();
+    let numbered = disks.iter().enumerate();
+    let formatted = numbered.filter_map(|(number, disk)| {
+        let disk = Some(disk).filter(writable)?;
+        Some((number, disk, disk.format?))
+    });
+    let case = |(number, disk, format): (usize, &Disk, Format)| {
+        let outcome = process::output(&mut format.checker(&disk.path));
+        let outcome = outcome.and_then(|text| {
+            ensure!(
+                !text.contains("Dirty bit"),
+                "it was not left in order:\n{text}"
+            );
+            Ok(())
+        });
+        (
+            format!("disk {number} holds a whole file system"),
+            outcome.map_err(|error| format!("{error:#}")),
+        )
+    };
+    formatted.map(case).collect()
 }
 
 fn check(told: DiskDigest, disks: &[Disk]) -> Result<()> {

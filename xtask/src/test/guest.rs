@@ -84,11 +84,11 @@ fn settings(package: &Package, machines: &[Machine], depth: Depth) -> Vec<Settin
 
 /// The numbers of cores to boot with: all of the manifest's where the machine is one of the two kinds that differ, else the largest.
 fn cores(package: &Package, machine: Machine, depth: Depth) -> Vec<Option<u32>> {
-    let toro = package.toro();
-    if !toro.test.failures.is_empty() {
+    let test = &package.toro().test;
+    if !test.failures.is_empty() && test.cores.is_empty() {
         return Vec::new();
     }
-    let listed = &toro.test.cores;
+    let listed = &test.cores;
     let all = depth != Depth::Quick && matches!(machine, Machine::Q35 | Machine::Microvm);
     match listed.last() {
         None => vec![None],
@@ -178,6 +178,7 @@ fn boot(
     cases.extend(disks::compare(&running.lines(), &vm.disks));
     // The other ends of its ports see the end of the machine, if nothing else.
     drop(running);
+    cases.extend(disks::whole(&vm.disks));
     cases.extend(players.finish());
     let all_passed = cases.iter().all(|(_, result)| result.is_ok());
     if all_passed && ended != Some(Verdict::Success) {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::disk::{FORMATS, Image, NOW, assert_clean, formatted, mounted, open, run};
 use crate::fsx;
-use toro_cache::MemoryStore;
+use toro_cache::{MemoryStore, ReadOnly};
 use toro_vfs::{FileError, FileSystem, Mounts};
 
 fn random(seed: u64, operations: u64) {
@@ -197,7 +197,7 @@ fn a_read_only_disk_is_read_and_not_written() {
         let Some(disk) = formatted(options, len) else {
             return;
         };
-        let store = Rc::new(MemoryStore::new(disk).read_only());
+        let store = Rc::new(ReadOnly::new(MemoryStore::new(disk)));
         let (mounts, file_system) = mounted(store);
         assert_eq!(open(&mounts, "/file").err(), Some(FileError::ReadOnly));
         let place = mounts.resolve("/").expect("the root is mounted");
