@@ -26,6 +26,9 @@ use self::tally::Tally;
 use crate::setup::{self, Tool};
 use crate::workspace::Workspace;
 
+/// So many cases in virtual machines may fail once and pass when they are run again.
+const SECOND_CHANCES: usize = 3;
+
 /// The arguments of the verb.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,6 +44,9 @@ pub(crate) struct Args {
     /// Only the torture image, for this long, as in 90s, 10m or 1h.
     #[arg(long, value_name = "TIME", value_parser = soak::parse_time, conflicts_with_all = ["quick", "deep", "ring", "filter"])]
     soak: Option<Duration>,
+    /// No second chance for a case that fails in a virtual machine; --deep and --soak give none either.
+    #[arg(long)]
+    strict: bool,
     /// The seed of the torture image, to do again what it did.
     #[arg(long, requires = "soak")]
     seed: Option<u64>,
@@ -79,7 +85,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         (_, true) => Depth::Deep,
         _ => Depth::Normal,
     };
-    let mut tally = Tally::new(args.filter.clone());
+    let strict = args.strict || args.soak.is_some() || depth == Depth::Deep;
+    let mut tally = Tally::new(args.filter.clone(), if strict { 0 } else { SECOND_CHANCES });
     if let Some(time) = args.soak {
         setup::ensure(Tool::TEST)?;
         soak::run(&workspace, &mut tally, time, args.seed);
@@ -116,6 +123,7 @@ impl Args {
             deep,
             ring: None,
             soak: None,
+            strict: false,
             seed: None,
             filter: None,
         }

@@ -132,16 +132,50 @@ fn on_machine(
     let special = (!cell.name.is_empty()).then(|| format!(" with {}", cell.name));
     let with = [cores, special].map(Option::unwrap_or_default).concat();
     let prefix = format!("{}{with}: ", prefix(&package.name, machine));
-    match boot(workspace, package, image, setting) {
-        Ok(cases) => {
-            for (name, result) in cases {
-                let name = format!("{prefix}{name}");
-                if tally.wants(&name) {
-                    tally.record(&name, result.map_err(|why| anyhow!(why)));
-                }
-            }
+    let boot = || match boot(workspace, package, image, setting) {
+        Ok(cases) => cases
+            .into_iter()
+            .map(|(name, result)| {
+                (
+                    format!("{prefix}{name}"),
+                    result.map_err(|why| anyhow!(why)),
+                )
+            })
+            .collect(),
+        Err(error) => vec![(format!("{prefix}boot"), Err(error))],
+    };
+    let cases: Vec<Case> = boot();
+    let failed = cases.iter().find_map(|(name, result)| {
+        let error = result.as_ref().err()?;
+        tally.wants(name).then_some((name, error))
+    });
+    let second = match failed {
+        Some((name, error)) if tally.second_chance(name, error) => boot(),
+        _ => return record(tally, cases),
+    };
+    for (name, result) in cases {
+        let fails_again = || {
+            second
+                .iter()
+                .any(|(again, end)| *again == name && end.is_err())
+        };
+        if let Err(error) = result
+            && !fails_again()
+        {
+            tally.unsteady(&name, &error);
         }
-        Err(error) => tally.record(&format!("{prefix}boot"), Err(error)),
+    }
+    record(tally, second);
+}
+
+/// A case and how it ended.
+type Case = (String, Result<()>);
+
+fn record(tally: &mut Tally, cases: Vec<Case>) {
+    for (name, result) in cases {
+        if tally.wants(&name) {
+            tally.record(&name, result);
+        }
     }
 }
 
