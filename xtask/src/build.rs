@@ -31,12 +31,15 @@ pub(crate) struct Args {
     extras: Extras,
 }
 
-/// What an image has for whoever looks for a mistake in it.
+/// What an image can have besides what its appliance picks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Extras {
     /// Put a table of lines into the image, so that its backtraces name file and line.
     #[arg(long)]
     pub(crate) lines: bool,
+    /// Let every core have a network stack of its own, where the card has a queue pair for it.
+    #[arg(long)]
+    pub(crate) multiqueue: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -102,7 +105,7 @@ pub(crate) fn build_with(
 impl Extras {
     /// Their names, which are features of the facade too.
     fn names(self) -> impl Iterator<Item = &'static str> {
-        [(self.lines, "lines")]
+        [(self.lines, "lines"), (self.multiqueue, "multiqueue")]
             .into_iter()
             .filter_map(|(wanted, name)| wanted.then_some(name))
     }

@@ -26,6 +26,8 @@ pub(crate) struct Lab {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tap {
     index: u8,
+    /// Queues, for as many queue pairs of a card.
+    queues: u32,
 }
 
 impl Lab {
@@ -33,6 +35,11 @@ impl Lab {
     ///
     /// Needs root, or a kernel that lets users make user namespaces. Downloads must be done before.
     pub(crate) fn enter(taps: u8) -> Result<Self> {
+        Self::enter_with(taps, 1)
+    }
+
+    /// As [`enter`](Self::enter), with so many queues in each tap.
+    pub(crate) fn enter_with(taps: u8, queues: u32) -> Result<Self> {
         leave_host_network()?;
         ip("link set lo up")?;
         // Many short connections in a row must not run out of ports.
@@ -41,7 +48,7 @@ impl Lab {
         // Router solicitations would be noise in an idle guest; a kernel without IPv6 sends none.
         let _ = sysctl("net/ipv6/conf/all/disable_ipv6", "1");
         let _ = sysctl("net/ipv6/conf/default/disable_ipv6", "1");
-        let taps: Vec<Tap> = (0..taps).map(|index| Tap { index }).collect();
+        let taps: Vec<Tap> = (0..taps).map(|index| Tap { index, queues }).collect();
         for tap in &taps {
             tap.make()?;
         }
@@ -55,6 +62,11 @@ impl Lab {
 }
 
 impl Tap {
+    /// How many queues it has.
+    pub(crate) fn queues(self) -> u32 {
+        self.queues
+    }
+
     /// Name of the interface.
     pub(crate) fn name(self) -> String {
         format!("tap{}", self.index)
@@ -79,7 +91,10 @@ impl Tap {
 
     fn make(self) -> Result<()> {
         let name = self.name();
-        ip(&format!("tuntap add dev {name} mode tap vnet_hdr"))?;
+        let several = if self.queues > 1 { "multi_queue" } else { "" };
+        ip(&format!(
+            "tuntap add dev {name} mode tap vnet_hdr {several}"
+        ))?;
         ip(&format!("addr add {}/24 dev {name}", self.host()))?;
         ip(&format!("link set {name} up"))?;
         // A fixed neighbour entry: address resolution with its retries once a second would quantise boot times.
@@ -123,7 +138,10 @@ mod tests {
 
     #[test]
     fn gives_each_tap_its_own_addresses() {
-        let tap = Tap { index: 3 };
+        let tap = Tap {
+            index: 3,
+            queues: 1,
+        };
         assert_eq!(tap.name(), "tap3");
         assert_eq!(tap.host().to_string(), "10.77.3.1");
         assert_eq!(tap.guest().to_string(), "10.77.3.2");

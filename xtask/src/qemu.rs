@@ -48,8 +48,8 @@ pub(crate) enum Net {
     None,
     /// QEMU plays the network; ports of the host lead to ports of the guest.
     User(Vec<Forward>),
-    /// A tap device of the host, by name. QEMU must run where the tap is.
-    Tap(String),
+    /// A tap device of the host, by name, with so many queues. QEMU must run where the tap is.
+    Tap(String, u32),
 }
 
 /// What is booted.
@@ -183,8 +183,12 @@ impl Vm {
                 let forwards: String = forwards.iter().map(Forward::qemu).collect();
                 format!("user,id=net0,ipv6=off{forwards}")
             }
-            Net::Tap(name) => {
-                format!("tap,id=net0,ifname={name},script=no,downscript=no,vhost=off")
+            Net::Tap(name, queues) => {
+                let tap = format!("tap,id=net0,ifname={name},script=no,downscript=no,vhost=off");
+                match queues {
+                    1 => tap,
+                    _ => format!("{tap},queues={queues}"),
+                }
             }
         };
         qemu.args(["-netdev", &backend]);
@@ -193,8 +197,22 @@ impl Vm {
         } else {
             ",romfile="
         };
-        let card = self.virtio("net", &format!(",netdev=net0,mac={MAC}{rom}"));
+        let pairs = self.pairs();
+        let card = self.virtio("net", &format!(",netdev=net0,mac={MAC}{rom}{pairs}"));
         qemu.args(["-device", &card]);
+    }
+
+    /// What the card has to know of several queue pairs: a message for each queue, the control queue and the configuration.
+    fn pairs(&self) -> String {
+        match self.net {
+            Net::Tap(_, queues) if queues > 1 && self.machine == Machine::Microvm => {
+                ",mq=on".to_owned()
+            }
+            Net::Tap(_, queues) if queues > 1 => {
+                format!(",mq=on,vectors={}", 2 * queues + 2)
+            }
+            _ => String::new(),
+        }
     }
 
     fn add_disks(&self, qemu: &mut Command) {
@@ -315,9 +333,15 @@ mod tests {
         );
         check(
             Machine::Pc,
-            Net::Tap("tap7".to_owned()),
+            Net::Tap("tap7".to_owned(), 1),
             &["ifname=tap7"],
-            &["hostfwd"],
+            &["hostfwd", "queues=", "mq=on"],
+        );
+        check(
+            Machine::Pc,
+            Net::Tap("tap7".to_owned(), 4),
+            &["vhost=off,queues=4", "mq=on,vectors=10"],
+            &[],
         );
     }
 

@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(300);
 toro::main!(main);
 
 fn main() {
-    match toro::net::serve(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT), Echo) {
+    match toro::net::serve_on_each_core(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT), || Echo) {
         Ok(serving) => {
             toro::println!("echo: listening on port {PORT}");
             serving.for_ever()

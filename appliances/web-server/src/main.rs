@@ -26,7 +26,7 @@ fn main() {
         }
     };
     let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-    match toro::net::serve(address, serve::Server::new()) {
+    match toro::net::serve_on_each_core(address, serve::Server::new) {
         Ok(serving) => {
             toro::println!("web-server: listening on port {port}");
             serving.for_ever()

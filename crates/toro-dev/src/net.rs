@@ -85,6 +85,11 @@ impl Frame {
         self.len = len;
     }
 
+    /// The whole buffer.
+    pub fn buffer(&self) -> &DmaBuf {
+        &self.buf
+    }
+
     /// Gives the buffer back: for the driver, which knows what the headroom holds.
     pub fn into_buf(self) -> DmaBuf {
         self.buf
@@ -106,6 +111,10 @@ pub trait NetDevice {
 
     /// Gives a received frame back, for the receive queue.
     fn recycle(&mut self, frame: Frame);
+
+    /// Gives a received frame away for good: the receive queue gets another buffer in its place. `None` if there is no memory
+    /// for one; the frame is then recycled.
+    fn surrender(&mut self, frame: Frame) -> Option<Frame>;
 
     /// Takes a free frame to send, with length 0 and room for a full frame; `None` while the queue is full.
     fn allocate(&mut self) -> Option<Frame>;

@@ -46,7 +46,8 @@ impl Stack {
         }
         let own = (!any).then_some(*address.ip());
         let backlog = self.config.limits.backlog;
-        let mut ports = EPHEMERAL_PORTS;
+        let (first, stacks) = self.port_share();
+        let mut ports = EPHEMERAL_PORTS.skip(first.into()).step_by(stacks.into());
         let bound = match address.port() {
             0 => ports.find(|port| self.listeners.bind(own, *port, backlog)),
             port => self.listeners.bind(own, port, backlog).then_some(port),
@@ -133,8 +134,10 @@ impl Stack {
 
     /// Chooses a port that makes a new tuple, by a walk from a secret place (RFC 6056, 3.3.3).
     fn choose_port(&mut self, local: Ipv4Addr, remote: SocketAddrV4) -> Option<Tuple> {
-        let (first, last) = (*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end());
-        let count = u64::from(last - first) + 1;
+        // The stacks of several cores have every so many ports each, so that none takes the tuple of another.
+        let (own, stacks) = self.port_share();
+        let (first, last) = (*EPHEMERAL_PORTS.start() + own, *EPHEMERAL_PORTS.end());
+        let count = u64::from((last - first) / stacks) + 1;
         let peer = u64::from(remote.ip().to_bits()) << 16 | u64::from(remote.port());
         let offset = u64::from(random::low_word(self.secrets.port.hash(1, peer)));
         for _ in 0..count {
@@ -143,7 +146,8 @@ impl Stack {
             let tuple = Tuple {
                 local,
                 remote: *remote.ip(),
-                local_port: first + u16::try_from(step).expect("below the number of ports"),
+                local_port: first
+                    + stacks * u16::try_from(step).expect("below the number of ports"),
                 remote_port: remote.port(),
             };
             if self.demux.find(&tuple).is_none() {

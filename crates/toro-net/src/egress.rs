@@ -18,6 +18,9 @@ use crate::time_wait::Remembered;
 /// How long a reset may wait for the address of its next hop.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
+/// When another core is told the addresses again, whose mail had no room.
+const ADDRESSES_AGAIN: Duration = Duration::from_millis(100);
+
 impl Stack {
     /// Puts a connection in line to send.
     pub(crate) fn touch(&mut self, id: SlotId) {
@@ -306,7 +309,16 @@ impl Stack {
             left -= 1;
             due = interface.poll_at(at, &self.local.sockets);
         }
-        self.local.follow_dhcp(&mut self.interfaces);
-        self.local.due = due.map(clock::from_smoltcp);
+        let has_changed = self.local.follow_dhcp(&mut self.interfaces);
+        let mut untold = None;
+        if let Some(seat) = &mut self.seat {
+            if has_changed {
+                seat.announce();
+            }
+            let is_busy = seat.tell(self.local.addresses.as_ref());
+            untold = is_busy.then_some(now + ADDRESSES_AGAIN);
+        }
+        let due = due.map(clock::from_smoltcp);
+        self.local.due = due.into_iter().chain(untold).min();
     }
 }

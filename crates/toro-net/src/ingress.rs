@@ -22,23 +22,31 @@ use crate::stats::DropReason;
 const CHALLENGES_PER_SECOND: u32 = 100;
 
 impl Stack {
-    /// Takes one received frame; `trusted` says that the device vouches for its transport checksum.
-    pub(crate) fn take_frame(&mut self, now: Instant, frame: &[u8], trusted: bool) {
+    /// Takes one received frame; `trusted` says that the device vouches for its transport checksum. Returns `false` if it is
+    /// unknown here and another core may know it.
+    pub(crate) fn take_frame(&mut self, now: Instant, frame: &[u8], trusted: bool) -> bool {
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
         let taken = match packet::classify(frame, trusted, &self.identity()) {
             Ok(Packet::Tcp(segment)) => self.take_segment(now, frame, &segment),
             Ok(Packet::Echo) => self.take_echo(frame),
             Ok(Packet::Arp) => self.take_arp(now, frame),
+            Ok(Packet::Dhcp) if !self.local.has_client() => Err(DropReason::NoSocket),
             Ok(Packet::Dhcp) => {
                 self.hand_to_local(now, frame);
                 Ok(())
             }
             Err(reason) => Err(reason),
         };
-        if let Err(reason) = taken {
-            self.stats.count(reason);
+        let Err(reason) = taken else {
+            return true;
+        };
+        let is_unknown = matches!(reason, DropReason::NoSocket | DropReason::UnsolicitedArp);
+        if is_unknown && self.hops > 0 {
+            return false;
         }
+        self.stats.count(reason);
+        true
     }
 
     fn take_segment(
@@ -277,7 +285,8 @@ impl Stack {
     }
 
     fn refuse(&mut self, segment: &Segment) -> Result<(), DropReason> {
-        if segment::refuse(&mut self.wire, segment) {
+        // Another core may know it.
+        if self.hops == 0 && segment::refuse(&mut self.wire, segment) {
             self.stats.refused += 1;
         }
         Err(DropReason::NoSocket)

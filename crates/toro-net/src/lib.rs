@@ -51,6 +51,7 @@ mod neighbours;
 mod packet;
 mod poll;
 mod random;
+mod seat;
 mod segment;
 mod stack;
 mod stats;
@@ -63,7 +64,11 @@ pub use config::{Buffers, Config, Growth, Limits, Times};
 pub use error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
 pub use io::StreamError;
 pub use local::Addresses;
-pub use poll::{Serving, addresses, init, is_init, run, serve, stats, wait_for_address};
+pub use poll::{
+    Serving, addresses, init, is_init, join, run, serve, serve_on_each_core, stats,
+    wait_for_address,
+};
+pub use seat::{Seat, seats};
 pub use stack::Stack;
 pub use stats::{DropReason, Stats};
 pub use tcp::{Accept, TcpListener, TcpStream};

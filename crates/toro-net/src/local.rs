@@ -37,6 +37,8 @@ pub struct Addresses {
 pub(crate) struct Local {
     pub(crate) sockets: SocketSet<'static>,
     dhcp: Option<SocketHandle>,
+    /// The stack of another core asks the DHCP server.
+    follows: bool,
     pub(crate) neighbours: Neighbours,
     pub(crate) addresses: Option<Addresses>,
     /// Who waits for an address.
@@ -52,6 +54,7 @@ impl Local {
         let mut local = Self {
             sockets: SocketSet::new(vec![]),
             dhcp: None,
+            follows: false,
             neighbours: Neighbours::new(),
             addresses: None,
             waiters: Vec::new(),
@@ -79,15 +82,39 @@ impl Local {
         local
     }
 
+    /// A DHCP server has our address, whoever asks it.
     pub(crate) fn uses_dhcp(&self) -> bool {
+        self.dhcp.is_some() || self.follows
+    }
+
+    /// This stack asks the DHCP server.
+    pub(crate) fn has_client(&self) -> bool {
         self.dhcp.is_some()
     }
 
-    /// Takes over what the DHCP client has learnt.
-    pub(crate) fn follow_dhcp(&mut self, interfaces: &mut Interfaces) {
-        let Some(handle) = self.dhcp else { return };
+    /// Leaves the DHCP server to the stack of another core.
+    pub(crate) fn follow(&mut self) {
+        if let Some(client) = self.dhcp.take() {
+            self.sockets.remove(client);
+            self.follows = true;
+        }
+    }
+
+    /// Takes over what the stack of another core has learnt.
+    pub(crate) fn learn(&mut self, interfaces: &mut Interfaces, addresses: Option<Addresses>) {
+        match addresses {
+            Some(addresses) => self.configure(interfaces, addresses),
+            None => self.deconfigure(interfaces),
+        }
+    }
+
+    /// Takes over what the DHCP client has learnt; returns whether that was something.
+    pub(crate) fn follow_dhcp(&mut self, interfaces: &mut Interfaces) -> bool {
+        let Some(handle) = self.dhcp else {
+            return false;
+        };
         let addresses = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
-            None => return,
+            None => return false,
             Some(dhcpv4::Event::Deconfigured) => None,
             Some(dhcpv4::Event::Configured(lease)) => Some(Addresses {
                 ip: lease.address.address(),
@@ -97,10 +124,8 @@ impl Local {
                 dns: lease.dns_servers.iter().copied().collect(),
             }),
         };
-        match addresses {
-            Some(addresses) => self.configure(interfaces, addresses),
-            None => self.deconfigure(interfaces),
-        }
+        self.learn(interfaces, addresses);
+        true
     }
 
     fn configure(&mut self, interfaces: &mut Interfaces, addresses: Addresses) {

@@ -18,6 +18,7 @@ use toro_time::Instant;
 use crate::config::Config;
 use crate::error::BindError;
 use crate::local::Addresses;
+use crate::seat::Seat;
 use crate::stack::Stack;
 use crate::stats::Stats;
 
@@ -33,6 +34,14 @@ static STACK: PerCore<RefCell<Stack>> = PerCore::new();
 /// Panics if the core has one already.
 pub fn init(device: Box<dyn NetDevice>, config: Config) {
     STACK.init(RefCell::new(Stack::new(device, config, Instant::now())));
+}
+
+/// Has the stack of this core share its card with those of other cores, before its first turn.
+///
+/// # Panics
+/// Panics if the core has no network.
+pub fn join(seat: Seat) {
+    turn(|stack| stack.take_seat(seat));
 }
 
 /// Whether this core has a network.
@@ -94,14 +103,46 @@ pub fn serve(
         with_stack(|stack| stack.register(address, service)).ok_or(BindError::NoStack)??;
     Ok(Serving {
         address,
+        is_everywhere: false,
         core: PhantomData,
     })
+}
+
+/// As [`serve`], on every core that shares the card of this one, each with a service of its own that `make` makes there. Waits
+/// until all have begun.
+///
+/// A connection belongs to the core on which its first packet arrives. A service that [`serve`] or a listener that `bind` puts
+/// on one core has all its connections there, wherever their packets arrive.
+///
+/// # Errors
+/// As [`serve`], for this core or another.
+pub fn serve_on_each_core<S: Service>(
+    address: impl Into<SocketAddrV4>,
+    make: impl Fn() -> S + Clone + Send + 'static,
+) -> Result<Serving, BindError> {
+    let mut serving = serve(address, make())?;
+    let address = serving.address;
+    let this = toro_sched::current().core();
+    for core in (0..toro_sched::cores()).filter(|&core| core != this) {
+        let make = make.clone();
+        let begin = move || with_stack(|stack| stack.register(address, make()).map(drop));
+        let begun = toro_sched::Builder::new()
+            .name("serve")
+            .spawn_on(core, begin);
+        serving.is_everywhere = true;
+        // Without a stack it serves nothing there.
+        let begun = begun.ok().and_then(|begun| begun.join().ok());
+        begun.ok_or(BindError::NoStack)?.unwrap_or(Ok(()))?;
+    }
+    Ok(serving)
 }
 
 /// A service at work. Dropping it resets its connections.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddrV4,
+    /// Other cores serve it too.
+    is_everywhere: bool,
     /// Keeps it on its core: a raw pointer is neither `Send` nor `Sync`.
     core: PhantomData<*const ()>,
 }
@@ -122,7 +163,17 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        with_stack(|stack| stack.withdraw(Instant::now(), self.address.port()));
+        let port = self.address.port();
+        let withdraw = move || with_stack(|stack| stack.withdraw(Instant::now(), port));
+        withdraw();
+        let this = toro_sched::current().core();
+        let others = (0..toro_sched::cores()).filter(|&core| self.is_everywhere && core != this);
+        for core in others {
+            let withdrawn = toro_sched::Builder::new()
+                .name("withdraw")
+                .spawn_on(core, withdraw);
+            drop(withdrawn);
+        }
     }
 }
 

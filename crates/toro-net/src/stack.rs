@@ -23,6 +23,7 @@ use crate::listener::Listeners;
 use crate::local::{Addresses, Local};
 use crate::packet::Identity;
 use crate::random::Secrets;
+use crate::seat::Circle;
 use crate::slab::{Slab, SlotId};
 use crate::stats::{DropReason, Stats};
 use crate::time_wait::TimeWait;
@@ -55,6 +56,12 @@ pub struct Stack {
     /// Resets that were doubted, in this second.
     pub(crate) challenges: (u64, u32),
     pub(crate) stats: Stats,
+    /// The other stacks behind the card, if there are some.
+    pub(crate) seat: Option<Box<dyn Circle>>,
+    /// How many of them may be asked about the frame in hand.
+    pub(crate) hops: usize,
+    /// That frame was passed on by one of them.
+    pub(crate) is_passed: bool,
     /// Wakes the thread that takes the turns, while it sleeps.
     sleeper: Option<Waker>,
 }
@@ -82,6 +89,9 @@ impl Stack {
             ports_used: 0,
             challenges: (0, 0),
             stats: Stats::default(),
+            seat: None,
+            hops: 0,
+            is_passed: false,
             sleeper: None,
             config,
             secrets,
@@ -90,14 +100,21 @@ impl Stack {
         }
     }
 
-    /// Takes at most `budget` received frames. Returns whether there may be more.
+    /// Takes at most `budget` frames, from the device and from other cores. Returns whether there may be more.
     pub fn receive(&mut self, now: Instant, budget: usize) -> bool {
-        for _ in 0..budget {
-            let Some(frame) = self.wire.device().receive() else {
+        for step in 0..budget {
+            let frame = match &self.seat {
+                Some(_) => self.next_frame(step),
+                None => self.wire.device().receive(),
+            };
+            let Some(frame) = frame else {
                 return false;
             };
-            self.take_frame(now, frame.bytes(), frame.checksum_good);
-            self.wire.device().recycle(frame);
+            let is_known = self.take_frame(now, frame.bytes(), frame.checksum_good);
+            match &self.seat {
+                Some(_) => self.let_go(frame, is_known),
+                None => self.wire.device().recycle(frame),
+            }
         }
         true
     }
@@ -129,7 +146,8 @@ impl Stack {
     /// Prepares to sleep: `waker` is woken when the device or a socket has work. Returns `false` if there is some
     /// already.
     pub fn sleep(&mut self, waker: &Waker) -> bool {
-        if !self.wire.device().arm(waker) {
+        let has_letter = |seat: &mut Box<dyn Circle>| !seat.arm(waker);
+        if !self.wire.device().arm(waker) || self.seat.as_mut().is_some_and(has_letter) {
             return false;
         }
         self.sleeper = Some(waker.clone());

@@ -34,6 +34,8 @@ pub enum DropReason {
     ConnectionsFull,
     /// An ARP packet that nobody asked for, or that would change a live entry.
     UnsolicitedArp,
+    /// A frame for another core, which had too much waiting.
+    CoreBusy,
     /// A reply that found no free transmit buffer.
     TransmitFull,
 }
@@ -72,6 +74,8 @@ pub struct Stats {
     pub timed_out: u64,
     /// Segments sent a second time.
     pub retransmits: u64,
+    /// Frames passed on to another core, since this one did not know them.
+    pub passed_on: u64,
     /// Resets sent to segments that belong to no connection.
     pub refused: u64,
     /// Times that a connection was looked at; per packet this does not grow with the number of connections.

@@ -15,11 +15,32 @@ pub(crate) fn mount(info: &BootInfo) {
         return;
     };
     match mount_archive("/", module.bytes) {
-        Ok(entries) => info!(
-            "files: {entries} entries in an archive of {} bytes",
-            module.bytes.len()
-        ),
+        Ok(entries) => {
+            info!(
+                "files: {entries} entries in an archive of {} bytes",
+                module.bytes.len()
+            );
+            #[cfg(feature = "multiqueue")]
+            mount_on_others(module.bytes);
+        }
         Err(reason) => error!("files: the archive is not readable: {reason}"),
+    }
+}
+
+/// Mounts the archive on the other cores, whose services read from it too: each has an index of its own, and all read the same bytes.
+#[cfg(feature = "multiqueue")]
+fn mount_on_others(archive: &'static [u8]) {
+    for core in 1..toro_sched::cores() {
+        let mount = move || {
+            if let Err(reason) = mount_archive("/", archive) {
+                error!("files: core {core} cannot mount the archive: {reason}");
+            }
+        };
+        // What is sent there later begins later, so there is nothing to wait for.
+        let mounting = toro_sched::Builder::new()
+            .name("mount")
+            .spawn_on(core, mount);
+        drop(mounting);
     }
 }
 

@@ -32,6 +32,8 @@ mod machine;
 mod mounts;
 #[cfg(feature = "net")]
 mod network;
+#[cfg(feature = "multiqueue")]
+mod pairs;
 mod placement;
 #[cfg(feature = "virtio")]
 mod places;

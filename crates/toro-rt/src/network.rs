@@ -1,16 +1,17 @@
-//! The network of a core: a card that it owns, and a stack with a thread of its own.
+//! The network of a core: a card that it owns, or a queue pair of one, and a stack with a thread of its own.
 
 use alloc::boxed::Box;
 
 use log::{error, info, warn};
 use toro_dev::net::NetDevice;
-use toro_net::{Address, Config};
+use toro_dev::owner::DeviceName;
+use toro_net::{Address, Config, Seat};
 use toro_virtio_net::{self as virtio_net, VirtioNet};
 
 use crate::drivers::Found;
 use crate::environment;
 
-/// Starts a card and the stack of the core that owns it.
+/// Starts a card and the stack of the core that owns it; with the unit `multiqueue` and several queue pairs, one on each core.
 pub(crate) fn start(found: Found) {
     let Found { name, transport } = found;
     if toro_net::is_init() {
@@ -20,14 +21,18 @@ pub(crate) fn start(found: Found) {
         );
         return;
     }
-    let free = toro_mem::stats().free;
-    let card = match VirtioNet::probe(transport, card_config(free)) {
-        Ok(card) => card,
-        Err(reason) => {
-            error!("{name}: the card cannot be used: {reason}");
-            return;
-        }
-    };
+    let config = card_config(toro_mem::stats().free);
+    #[cfg(feature = "multiqueue")]
+    let started = crate::pairs::start(name, transport, config);
+    #[cfg(not(feature = "multiqueue"))]
+    let started = VirtioNet::probe(transport, config).map(|card| run(name, card, None));
+    if let Err(reason) = started {
+        error!("{name}: the card cannot be used: {reason}");
+    }
+}
+
+/// Runs a stack on `card`, or on one queue pair of it, on this core.
+pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     info!(
         "{name}: card {:02x?}, mtu {}",
         card.info().mac,
@@ -36,7 +41,13 @@ pub(crate) fn start(found: Found) {
     let mut config = Config::new([toro_entropy::u64(), toro_entropy::u64()]);
     config.address = address();
     // A quarter for connections: the rest is for the service and its threads.
-    toro_net::init(Box::new(card), config.within_memory(free / 4));
+    toro_net::init(
+        Box::new(card),
+        config.within_memory(toro_mem::stats().free / 4),
+    );
+    if let Some(seat) = seat {
+        toro_net::join(seat);
+    }
     let spawned = toro_sched::Builder::new()
         .name("net")
         .essential()

@@ -369,6 +369,21 @@ impl NetDevice for VirtioNet {
         self.take_back(frame.into_buf());
     }
 
+    fn surrender(&mut self, frame: Frame) -> Option<Frame> {
+        let buf = frame.buffer();
+        // Another one to put packets together in is made when there is need.
+        if buf.len() == self.buffer_len {
+            match DmaBuf::try_new(self.buffer_len) {
+                Ok(other) => self.refill(other),
+                Err(_) => {
+                    self.recycle(frame);
+                    return None;
+                }
+            }
+        }
+        Some(frame)
+    }
+
     fn allocate(&mut self) -> Option<Frame> {
         Some(Frame::new(self.take_buffer()?, header::LEN, 0))
     }

@@ -78,6 +78,18 @@ pub mod mpi {
 #[cfg(feature = "net")]
 pub mod net {
     pub use toro_net::*;
+
+    /// [`serve`] with what `make` makes: without the unit `multiqueue` a service has one core.
+    ///
+    /// # Errors
+    /// As [`serve`].
+    #[cfg(not(feature = "multiqueue"))]
+    pub fn serve_on_each_core<S: Service>(
+        address: impl Into<core::net::SocketAddrV4>,
+        make: impl Fn() -> S + Clone + Send + 'static,
+    ) -> Result<Serving, BindError> {
+        serve(address, make())
+    }
 }
 
 /// Random numbers that nobody can foresee.

@@ -65,7 +65,7 @@ impl Kits {
             floor: Kit::floor(folder)?,
             hello: toro.then(|| Kit::hello(workspace)).transpose()?,
             web_server: toro
-                .then(|| Kit::server(workspace, folder, "web-server"))
+                .then(|| Kit::server(workspace, folder, "web-server", 1))
                 .transpose()?,
             linux: (!common.no_reference)
                 .then(|| Kit::linux(folder))

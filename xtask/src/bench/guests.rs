@@ -10,7 +10,7 @@ use super::linux_guest::{LinuxGuest, Server};
 use super::probe::Question;
 use super::vm::{Guest, Vm};
 use super::{floor, pages, probe, progress};
-use crate::build::{self, Profile};
+use crate::build::{self, Extras, Profile};
 use crate::netns::Tap;
 use crate::qemu::{Machine, Memory};
 use crate::workspace::Workspace;
@@ -54,8 +54,17 @@ impl Kit {
     }
 
     /// A web server, built, with the pages of the benchmark as its archive.
-    pub(crate) fn server(workspace: &Workspace, folder: &Path, name: &str) -> Result<Self> {
-        let image = build::build(workspace, name, Profile::Release)?;
+    pub(crate) fn server(
+        workspace: &Workspace,
+        folder: &Path,
+        name: &str,
+        cores: u32,
+    ) -> Result<Self> {
+        let extras = Extras {
+            multiqueue: cores > 1,
+            ..Extras::default()
+        };
+        let image = build::build_with(workspace, name, Profile::Release, extras)?;
         let package = workspace.appliance(name)?;
         let www = folder.join("www");
         fs::create_dir_all(&www)?;
@@ -163,7 +172,7 @@ impl Kit {
             initrd: self.initrd.clone(),
             append,
             memory: Memory::MIB * MEMORY,
-            cores: 1,
+            cores: tap.queues(),
             counts: false,
             tap: self.serves.then_some(tap),
             question: self.question,

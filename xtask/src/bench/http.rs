@@ -60,6 +60,9 @@ pub(crate) struct Args {
     /// The machine type of both guests.
     #[arg(long, value_enum, default_value = "pc")]
     machine: Machine,
+    /// The cores of both guests, and the queue pairs of their cards.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    cores: u32,
     /// Instead of all that: bursts of load, then N short connections in a row.
     #[arg(long, value_name = "N")]
     churn: Option<u32>,
@@ -79,7 +82,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let common = &args.common;
     let mut kits = Vec::new();
     if !common.no_toro {
-        kits.push(Kit::server(&workspace, &folder, "web-server")?);
+        kits.push(Kit::server(&workspace, &folder, "web-server", args.cores)?);
     }
     if !common.no_reference {
         kits.push(Kit::linux(&folder)?);
@@ -89,7 +92,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         "--no-toro and --no-reference leave nothing to measure"
     );
     let plugin = Plugin::build(&folder.join("plugin"))?;
-    let lab = Lab::enter(2)?;
+    let lab = Lab::enter_with(2, args.cores)?;
     let mut report = Report::new(if args.churn.is_some() {
         "churn"
     } else {
@@ -105,7 +108,10 @@ pub(crate) fn main(args: &Args) -> Result<()> {
         for (index, kit) in kits.iter().enumerate() {
             instructions(&mut report, kit, args, lab.tap(index), &plugin)?;
         }
-        report.note("Medians over interleaved runs of wrk under TCG, one guest core; ratio = toro / reference,");
+        report.note(format!(
+            "Medians over interleaved runs of wrk under TCG, guest cores: {}; ratio = toro / reference,",
+            args.cores
+        ));
         report.note(
             "taken between neighbouring runs. Instructions are counted in runs of their own.",
         );

@@ -59,7 +59,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     setup::ensure(Tool::BENCH)?;
     let workspace = Workspace::load()?;
     let folder = workspace.target("bench")?;
-    let kit = Kit::server(&workspace, &folder, &args.appliance)?;
+    let kit = Kit::server(&workspace, &folder, &args.appliance, 1)?;
     let debug = kit
         .debug
         .clone()

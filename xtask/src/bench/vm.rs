@@ -243,7 +243,9 @@ fn command(guest: &Guest, plugin: Option<&str>) -> Command {
     let machine = qemu::Vm {
         memory: guest.memory,
         cores: guest.cores,
-        net: guest.tap.map_or(Net::None, |tap| Net::Tap(tap.name())),
+        net: guest
+            .tap
+            .map_or(Net::None, |tap| Net::Tap(tap.name(), tap.queues())),
         cpu: Some("qemu64".to_owned()),
         extra,
         ..qemu::Vm::new(guest.machine, boot)

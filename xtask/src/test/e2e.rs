@@ -12,6 +12,7 @@ mod load;
 mod malformed;
 mod mappings;
 mod memory;
+mod multiqueue;
 mod placement;
 mod protocol;
 mod services;
@@ -80,6 +81,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     placement::run(workspace, tally);
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
     services::run(workspace, tally);
+    multiqueue::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
         tally.record("e2e: web-server starts", Err(error));
     }

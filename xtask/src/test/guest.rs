@@ -51,6 +51,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
         let extras = Extras {
             // Reports of failures must name lines.
             lines: !package.toro().test.failures.is_empty(),
+            ..Extras::default()
         };
         match build::build_with(workspace, &package.name, Profile::Release, extras) {
             Ok(image) => {

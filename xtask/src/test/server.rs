@@ -74,7 +74,7 @@ impl Server {
         }
         let mut vm = wish.vm(workspace, package, &setting.image)?;
         if let Some(tap) = setting.tap {
-            vm.net = Net::Tap(tap.name());
+            vm.net = Net::Tap(tap.name(), tap.queues());
         }
         if let Some(path) = &setting.monitor {
             vm.extra.extend(Monitor::arguments(path));

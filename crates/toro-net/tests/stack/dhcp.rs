@@ -17,7 +17,7 @@ use crate::station;
 use crate::wire;
 use crate::world::{ADDRESS, World, config};
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 99);
 
 struct Flag(AtomicBool);
@@ -40,7 +40,7 @@ fn ethernet(payload_len: usize, kind: EthernetProtocol, from: [u8; 6]) -> Vec<u8
 }
 
 /// The server's answer to `request`, with `router` for a gateway.
-fn answer(request: &[u8], router: Ipv4Addr, lease: u32) -> Vec<u8> {
+pub(crate) fn answer(request: &[u8], router: Ipv4Addr, lease: u32) -> Vec<u8> {
     let ip = Ipv4Packet::new_checked(&request[14..]).unwrap();
     let udp = UdpPacket::new_checked(ip.payload()).unwrap();
     let packet = DhcpPacket::new_checked(udp.payload()).unwrap();

@@ -7,6 +7,7 @@
     reason = "test data wraps on purpose, and a test may panic"
 )]
 
+mod circle;
 mod closing;
 mod connecting;
 mod cost;

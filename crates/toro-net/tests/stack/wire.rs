@@ -85,6 +85,10 @@ impl NetDevice for FakeNet {
 
     fn recycle(&mut self, _: Frame) {}
 
+    fn surrender(&mut self, frame: Frame) -> Option<Frame> {
+        Some(frame)
+    }
+
     fn allocate(&mut self) -> Option<Frame> {
         if let Some(free) = &mut self.link.borrow_mut().free {
             *free = free.checked_sub(1)?;
