@@ -18,6 +18,8 @@ pub enum BindError {
 pub enum AcceptError {
     /// The listener is closed.
     Closed,
+    /// Nobody waits to be accepted, and the listener is not to wait.
+    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -50,6 +52,8 @@ pub enum ReadError {
     ConnectionAborted,
     /// The read timeout has passed.
     TimedOut,
+    /// Nothing has arrived, and the stream is not to wait.
+    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -67,6 +71,8 @@ pub enum WriteError {
     ShutDown,
     /// The write timeout has passed.
     TimedOut,
+    /// There is no room, and the stream is not to wait.
+    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -90,6 +96,7 @@ describe!(BindError {
 });
 describe!(AcceptError {
     Closed => "the listener is closed",
+    WouldBlock => "nobody to accept yet",
     NoStack => "this core has no network",
 });
 describe!(ConnectError {
@@ -105,6 +112,7 @@ describe!(ReadError {
     ConnectionTimedOut => "the peer has gone silent",
     ConnectionAborted => "connection aborted",
     TimedOut => "timed out",
+    WouldBlock => "nothing to read yet",
     NoStack => "this core has no network",
 });
 describe!(WriteError {
@@ -113,5 +121,6 @@ describe!(WriteError {
     ConnectionAborted => "connection aborted",
     ShutDown => "the connection is shut down for writing",
     TimedOut => "timed out",
+    WouldBlock => "no room to write yet",
     NoStack => "this core has no network",
 });

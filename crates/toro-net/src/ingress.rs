@@ -182,6 +182,9 @@ impl Stack {
         let connection = self.promote(now, id, &request, segment)?;
         self.hand_to_connection(now, connection, frame, segment)?;
         if let Some(listener) = self.listeners.get_mut(segment.tuple.local_port) {
+            if let Some(connection) = self.connections.get_mut(connection) {
+                connection.share = listener.share();
+            }
             listener.push(connection);
         }
         Ok(())

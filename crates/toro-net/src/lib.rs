@@ -13,8 +13,8 @@
 //!
 //! Everything up to here takes the time, the device and its secrets as arguments and runs on the host.
 //!
-//! On top, `poll` holds the stack of a core and takes its turns. Programs have two faces: `tcp`, the blocking sockets
-//! for threads, and `toro_service`, the event loop, whose calls `dispatch` makes.
+//! On top, `poll` holds the stack of a core and takes its turns. Programs have three faces: the sockets of `tcp_listener` and
+//! `tcp`, blocking for threads and with futures for tasks, and `toro_service`, the event loop, whose calls `dispatch` makes.
 //!
 //! Left out: IPv6, UDP sockets, fragments (dropped and counted), path MTU discovery, PAWS.
 
@@ -56,6 +56,7 @@ mod segment;
 mod stack;
 mod stats;
 mod tcp;
+mod tcp_listener;
 mod time_wait;
 
 pub use address::{Address, ParseAddressError, parse_ip};
@@ -71,7 +72,8 @@ pub use poll::{
 pub use seat::{Seat, seats};
 pub use stack::Stack;
 pub use stats::{DropReason, Stats};
-pub use tcp::{Accept, TcpListener, TcpStream};
+pub use tcp::TcpStream;
+pub use tcp_listener::{Accept, TcpListener};
 pub use toro_service::{Closed, Conn, Output, Service};
 
 use toro_queue::slab;

@@ -1,0 +1,27 @@
+//! Tests sockets on a machine, with the host at their other end.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod peer;
+mod streams;
+mod tasks;
+
+toro::main!(main);
+
+fn main() {
+    peer::wait_for_network();
+    toro_test::run(toro_test::cases![
+        streams::an_echo_comes_back,
+        streams::a_stream_that_is_not_to_wait_says_so,
+        streams::a_listener_that_is_not_to_wait_says_so,
+        streams::what_can_be_set_is_kept,
+        streams::a_drop_that_lingers_has_delivered,
+        tasks::a_task_exchanges_bytes_both_ways_at_once,
+        tasks::many_tasks_share_the_core,
+        tasks::tasks_accept_and_answer,
+    ]);
+}
