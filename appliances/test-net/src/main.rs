@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod datagrams;
 mod peer;
 mod streams;
 mod tasks;
@@ -23,5 +24,11 @@ fn main() {
         tasks::a_task_exchanges_bytes_both_ways_at_once,
         tasks::many_tasks_share_the_core,
         tasks::tasks_accept_and_answer,
+        datagrams::a_datagram_comes_back,
+        datagrams::a_socket_that_is_not_to_wait_says_so,
+        datagrams::a_receive_gives_up_in_time,
+        datagrams::tasks_exchange_datagrams,
+        datagrams::the_gateway_answers_a_ping,
+        datagrams::nobody_answers_a_ping,
     ]);
 }

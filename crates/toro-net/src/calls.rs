@@ -445,7 +445,7 @@ fn read_error(end: End) -> ReadError {
 }
 
 /// Keeps `waker` in place of whoever waited before.
-fn keep(slot: &mut Option<Waker>, waker: &Waker) {
+pub(crate) fn keep(slot: &mut Option<Waker>, waker: &Waker) {
     match slot {
         Some(old) if old.will_wake(waker) => {}
         _ => *slot = Some(waker.clone()),

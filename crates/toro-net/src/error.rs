@@ -77,6 +77,47 @@ pub enum WriteError {
     NoStack,
 }
 
+/// Why a datagram could not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no address or no route yet, or nobody can have that address.
+    Unreachable,
+    /// It is longer than a packet of the card.
+    TooLong,
+    /// The socket is connected to nobody.
+    NotConnected,
+    /// The peer has said that it has no such port; told once.
+    Refused,
+    /// This core has no network.
+    NoStack,
+}
+
+/// Why no datagram could be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveError {
+    /// The read timeout has passed.
+    TimedOut,
+    /// Nothing has arrived, and the socket is not to wait.
+    WouldBlock,
+    /// The peer has said that it has no such port; told once.
+    Refused,
+    /// This core has no network.
+    NoStack,
+}
+
+/// Why a machine has given no sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingError {
+    /// There is no address or no route yet, or nobody can have that address.
+    Unreachable,
+    /// No answer came in time.
+    TimedOut,
+    /// Too many machines are asked already.
+    TooMany,
+    /// This core has no network.
+    NoStack,
+}
+
 /// Implements `Display` and `Error` with one line per variant.
 macro_rules! describe {
     ($error:ident { $($variant:ident => $text:literal,)+ }) => {
@@ -122,5 +163,24 @@ describe!(WriteError {
     ShutDown => "the connection is shut down for writing",
     TimedOut => "timed out",
     WouldBlock => "no room to write yet",
+    NoStack => "this core has no network",
+});
+describe!(SendError {
+    Unreachable => "no route to the peer",
+    TooLong => "the datagram is longer than a packet",
+    NotConnected => "the socket is connected to nobody",
+    Refused => "the peer has no such port",
+    NoStack => "this core has no network",
+});
+describe!(ReceiveError {
+    TimedOut => "timed out",
+    WouldBlock => "no datagram yet",
+    Refused => "the peer has no such port",
+    NoStack => "this core has no network",
+});
+describe!(PingError {
+    Unreachable => "no route to the machine",
+    TimedOut => "the machine does not answer",
+    TooMany => "too many machines are asked already",
     NoStack => "this core has no network",
 });

@@ -282,7 +282,8 @@ impl TcpStream {
     }
 }
 
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Stands for the address of a socket that the stack has forgotten.
+pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Drop for TcpStream {
     fn drop(&mut self) {

@@ -3,9 +3,10 @@
 //! - `echo`: takes connections and sends back what comes.
 //! - `call`: takes a connection and a number, makes as many connections to the image, sends and expects back a
 //!   few bytes over each, and says `ok` or what went wrong.
+//! - `udp`: sends every datagram back to where it came from.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -23,6 +24,7 @@ const CALL_LEN: usize = 5000;
 #[derive(Debug)]
 pub(super) struct Peers {
     listeners: Vec<(&'static str, SocketAddr)>,
+    answerers: Vec<(&'static str, SocketAddr)>,
     threads: Vec<JoinHandle<()>>,
     over: Arc<AtomicBool>,
 }
@@ -32,18 +34,48 @@ impl Peers {
     pub(super) fn start(image: Option<u16>) -> Result<Self> {
         let mut peers = Self {
             listeners: Vec::new(),
+            answerers: Vec::new(),
             threads: Vec::new(),
             over: Arc::new(AtomicBool::new(false)),
         };
         peers.listen("echo", |stream| echo(&stream))?;
         peers.listen("call", move |stream| call(&stream, image))?;
+        peers.answer("udp", |question| Some(question.to_vec()))?;
         Ok(peers)
     }
 
     /// Their ports, as words for the image.
     pub(super) fn words(&self) -> String {
         let word = |(name, address): &(&str, SocketAddr)| format!("{name}={} ", address.port());
-        self.listeners.iter().map(word).collect()
+        self.listeners
+            .iter()
+            .chain(&self.answerers)
+            .map(word)
+            .collect()
+    }
+
+    /// Takes datagrams on a thread, and sends back what `play` makes of each.
+    fn answer(
+        &mut self,
+        name: &'static str,
+        play: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        self.answerers.push((name, socket.local_addr()?));
+        let over = Arc::clone(&self.over);
+        self.threads.push(thread::spawn(move || {
+            let mut question = [0; 2048];
+            while !over.load(Ordering::SeqCst) {
+                let Ok((len, from)) = socket.recv_from(&mut question) else {
+                    continue;
+                };
+                if let Some(answer) = play(&question[..len]) {
+                    // Datagrams may be lost.
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        }));
+        Ok(())
     }
 
     /// Takes connections on a thread, and has `play` called for each on one of its own.
@@ -80,6 +112,10 @@ impl Drop for Peers {
         for (_, address) in &self.listeners {
             // Wakes the thread, which then sees that it is over.
             let _ = TcpStream::connect(address);
+        }
+        for (_, address) in &self.answerers {
+            let waker = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+            let _ = waker.and_then(|socket| socket.send_to(&[], address));
         }
         for thread in self.threads.drain(..) {
             let _ = thread.join();
