@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod datagrams;
+mod names;
 mod peer;
 mod streams;
 mod tasks;
@@ -30,5 +31,13 @@ fn main() {
         datagrams::tasks_exchange_datagrams,
         datagrams::the_gateway_answers_a_ping,
         datagrams::nobody_answers_a_ping,
+        names::a_name_has_the_address_that_its_server_knows,
+        names::a_name_that_is_remembered_is_not_asked_for_again,
+        names::a_name_leads_to_another,
+        names::a_name_that_is_not_there_is_not_found,
+        names::an_answer_that_was_cut_is_asked_for_by_connection,
+        names::nobody_else_is_believed,
+        names::tasks_look_up_at_once,
+        names::a_connection_is_made_to_a_name,
     ]);
 }

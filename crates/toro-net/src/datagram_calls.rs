@@ -1,15 +1,16 @@
 //! What sockets of UDP and pings ask of the stack. Calls never wait: they answer `Pending` and keep the waker.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 use core::time::Duration;
-
-use alloc::vec;
 
 use toro_time::Instant;
 
 use crate::calls::keep;
 use crate::datagrams::{Datagrams, Port};
+use crate::dns::{Kind, Name};
 use crate::error::{BindError, PingError, ReceiveError, SendError};
 use crate::packet::PROTOCOL_ICMP;
 use crate::pings::SECRET_LEN;
@@ -159,5 +160,38 @@ impl Stack {
     /// Forgets a ping.
     pub fn end_ping(&mut self, id: &PingId) {
         self.with_datagrams(|datagrams, _| datagrams.pings.remove(&id.0));
+    }
+
+    /// A number that nobody can foresee, for a question to a name server.
+    pub(crate) fn draw_number(&mut self) -> u16 {
+        self.with_datagrams(|datagrams, stack| {
+            let [low, high, ..] = datagrams.draw(stack).to_le_bytes();
+            u16::from_le_bytes([low, high])
+        })
+    }
+
+    /// What is remembered of a name, see [`Names::find`](crate::names::Names::find).
+    pub(crate) fn find_name(
+        &mut self,
+        now: Instant,
+        name: &Name,
+        kind: Kind,
+    ) -> Option<Vec<IpAddr>> {
+        self.with_datagrams(|datagrams, _| datagrams.names.find(now, name, kind))
+    }
+
+    /// Remembers the addresses of a name for `lifetime` seconds.
+    pub(crate) fn remember_name(
+        &mut self,
+        now: Instant,
+        name: Name,
+        kind: Kind,
+        addresses: Vec<IpAddr>,
+        lifetime: Option<u32>,
+    ) {
+        self.with_datagrams(|datagrams, _| {
+            let names = &mut datagrams.names;
+            names.remember(now, name, kind, addresses, lifetime);
+        });
     }
 }

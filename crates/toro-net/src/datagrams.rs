@@ -17,6 +17,7 @@ use crate::checksum;
 use crate::config::EPHEMERAL_PORTS;
 use crate::error::{BindError, SendError};
 use crate::extension::{Dropped, Extension};
+use crate::names::Names;
 use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_IPV4, IPV4_LEN, PROTOCOL_ICMP, PROTOCOL_UDP};
 use crate::pings::Pings;
 use crate::route::{self, Route};
@@ -63,6 +64,7 @@ pub(crate) struct Datagrams {
     ports: Slab<Port>,
     by_number: BTreeMap<u16, SlotId>,
     pub(crate) pings: Pings,
+    pub(crate) names: Names,
     route: Route,
     /// Numbers drawn from the secret generator.
     drawn: u64,
@@ -81,6 +83,7 @@ impl Datagrams {
             ports: Slab::new(),
             by_number: BTreeMap::new(),
             pings: Pings::new(),
+            names: Names::new(),
             route: Route::new(),
             drawn: 0,
         }

@@ -10,7 +10,7 @@
 //! - `growth` makes send rings larger, and sends long packets through a device that cuts them.
 //! - `egress` lets those send that something happened to, timers included.
 //! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
-//! - `extension` is where `datagrams` hangs, UDP and pings, which come with the first socket that needs them.
+//! - `extension` is where `datagrams` hangs, UDP and pings, and on top of those `lookup`; they come with the first socket that needs them.
 //!
 //! Everything up to here takes the time, the device and its secrets as arguments and runs on the host.
 //!
@@ -39,6 +39,7 @@ mod datagrams;
 mod demux;
 mod device;
 mod dispatch;
+mod dns;
 mod echo;
 mod egress;
 mod error;
@@ -51,6 +52,8 @@ mod io;
 mod isn;
 mod listener;
 mod local;
+mod lookup;
+mod names;
 mod neighbours;
 mod packet;
 mod ping;
@@ -76,6 +79,7 @@ pub use error::{
 };
 pub use io::StreamError;
 pub use local::Addresses;
+pub use lookup::{ConnectToError, LookupError, looked_up, lookup};
 pub use ping::{ping, pinged};
 pub use poll::{
     Serving, addresses, init, is_init, join, run, serve, serve_on_each_core, stats,

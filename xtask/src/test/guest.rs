@@ -196,7 +196,12 @@ fn boot(
     let peers = peers.then(|| Peers::start(wish.ports.first().map(|port| port.host)));
     let peers = peers.transpose().context("cannot play the network")?;
     if let Some(peers) = &peers {
-        wish.append = format!("{} -- {}", wish.append, peers.words());
+        wish.append = format!(
+            "{} {} -- {}",
+            wish.append,
+            peers.kernel_words(),
+            peers.words()
+        );
     }
     let vm = wish.vm(workspace, package, image)?;
     let mut running = Running::start(&vm.command()).context("cannot boot the image")?;

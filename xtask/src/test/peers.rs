@@ -4,6 +4,7 @@
 //! - `call`: takes a connection and a number, makes as many connections to the image, sends and expects back a
 //!   few bytes over each, and says `ok` or what went wrong.
 //! - `udp`: sends every datagram back to where it came from.
+//! - `dns`: a name server for a few names (see [`names`]), by datagrams and by connections.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,6 +14,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+
+use super::names;
 
 /// Nothing may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +43,8 @@ impl Peers {
         };
         peers.listen("echo", |stream| echo(&stream))?;
         peers.listen("call", move |stream| call(&stream, image))?;
-        peers.answer("udp", |question| Some(question.to_vec()))?;
+        peers.answer("udp", |question| vec![question.to_vec()])?;
+        peers.serve_names()?;
         Ok(peers)
     }
 
@@ -54,13 +58,44 @@ impl Peers {
             .collect()
     }
 
+    /// What the image's kernel is told: who knows names, and a name that nobody is asked for.
+    pub(super) fn kernel_words(&self) -> String {
+        let servers = self.answerers.iter().filter(|(name, _)| *name == "dns");
+        let servers = servers.map(|(_, address)| format!("dns=10.0.2.2:{}", address.port()));
+        let words: Vec<String> = servers
+            .chain(["hosts=given.test:10.0.2.2".to_owned()])
+            .collect();
+        words.join(" ")
+    }
+
+    /// A name server has one number for both: it is looked for until both are free.
+    fn serve_names(&mut self) -> Result<()> {
+        for _ in 0..100 {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let Ok(socket) = UdpSocket::bind(listener.local_addr()?) else {
+                continue;
+            };
+            self.listen_on(listener, "dns-tcp", |stream| tell_name(&stream))?;
+            return self.answer_on(socket, "dns", names::answers);
+        }
+        Err(anyhow!("no port is free for both TCP and UDP"))
+    }
+
     /// Takes datagrams on a thread, and sends back what `play` makes of each.
     fn answer(
         &mut self,
         name: &'static str,
-        play: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+        play: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
     ) -> Result<()> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        self.answer_on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, name, play)
+    }
+
+    fn answer_on(
+        &mut self,
+        socket: UdpSocket,
+        name: &'static str,
+        play: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Result<()> {
         self.answerers.push((name, socket.local_addr()?));
         let over = Arc::clone(&self.over);
         self.threads.push(thread::spawn(move || {
@@ -69,7 +104,7 @@ impl Peers {
                 let Ok((len, from)) = socket.recv_from(&mut question) else {
                     continue;
                 };
-                if let Some(answer) = play(&question[..len]) {
+                for answer in play(&question[..len]) {
                     // Datagrams may be lost.
                     let _ = socket.send_to(&answer, from);
                 }
@@ -84,7 +119,15 @@ impl Peers {
         name: &'static str,
         play: impl Fn(TcpStream) -> Result<()> + Clone + Send + 'static,
     ) -> Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        self.listen_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, name, play)
+    }
+
+    fn listen_on(
+        &mut self,
+        listener: TcpListener,
+        name: &'static str,
+        play: impl Fn(TcpStream) -> Result<()> + Clone + Send + 'static,
+    ) -> Result<()> {
         self.listeners.push((name, listener.local_addr()?));
         let over = Arc::clone(&self.over);
         self.threads.push(thread::spawn(move || {
@@ -132,6 +175,16 @@ fn echo(mut stream: &TcpStream) -> Result<()> {
         }
         stream.write_all(&bytes[..len])?;
     }
+}
+
+fn tell_name(mut stream: &TcpStream) -> Result<()> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len)?;
+    let mut question = vec![0; u16::from_be_bytes(len).into()];
+    stream.read_exact(&mut question)?;
+    let answer = names::whole_answer(&question).context("no answer to that")?;
+    stream.write_all(&u16::try_from(answer.len())?.to_be_bytes())?;
+    Ok(stream.write_all(&answer)?)
 }
 
 fn call(mut stream: &TcpStream, image: Option<u16>) -> Result<()> {
