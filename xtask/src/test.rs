@@ -10,8 +10,6 @@ mod e2e;
 mod failure;
 mod guest;
 mod host;
-mod names;
-mod peers;
 mod ports;
 mod report;
 mod server;

@@ -72,15 +72,12 @@ pub(crate) struct TestWish {
     /// The numbers of cores that it is tested with, instead of the machine's.
     #[serde(default)]
     pub(crate) cores: Vec<u32>,
-    /// Whether it wants the host at the other end of its network: its arguments then name the ports.
-    #[serde(default)]
-    pub(crate) peers: bool,
     /// An image that fails on purpose: a boot for each way, and a report only if `cores` are given.
     #[serde(default)]
     pub(crate) failures: Vec<Failure>,
 }
 
-/// A boot that has to end as a failure.
+/// A boot with an end of its own: most end as a failure.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Failure {
@@ -93,6 +90,12 @@ pub(crate) struct Failure {
     /// What `symbolize` must make of the console, in this order.
     #[serde(default)]
     pub(crate) symbolized: Vec<String>,
+    /// More arguments for QEMU.
+    #[serde(default)]
+    pub(crate) qemu: Vec<String>,
+    /// Whether it has to power off, or be powered off, instead.
+    #[serde(default)]
+    pub(crate) powers_off: bool,
 }
 
 /// `[package.metadata.toro.machine]`: what `cargo xtask run` gives an appliance unless the command line says otherwise.

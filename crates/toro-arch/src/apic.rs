@@ -12,13 +12,14 @@ use crate::trap;
 
 const BASE_MSR: u32 = 0x1B;
 const X2APIC_MSRS: u32 = 0x800;
-const TSC_DEADLINE_MSR: u32 = 0x6E0;
+pub(crate) const X2APIC_TIMER_MSR: u32 = X2APIC_MSRS + (TIMER_INITIAL >> 4);
+pub(crate) const TSC_DEADLINE_MSR: u32 = 0x6E0;
 const ENABLE: u64 = 1 << 11;
 const ENABLE_X2APIC: u64 = 1 << 10;
 
 const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
-const EOI: u32 = 0xB0;
+pub(crate) const EOI: u32 = 0xB0;
 const SPURIOUS: u32 = 0xF0;
 const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
@@ -26,7 +27,7 @@ const TIMER: u32 = 0x320;
 const LINT0: u32 = 0x350;
 const LINT1: u32 = 0x360;
 const ERROR: u32 = 0x370;
-const TIMER_INITIAL: u32 = 0x380;
+pub(crate) const TIMER_INITIAL: u32 = 0x380;
 const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3E0;
 
@@ -123,6 +124,11 @@ pub fn arm_timer_at(vector: u8, tsc: u64) {
     core::sync::atomic::fence(Ordering::SeqCst);
     // SAFETY: the caller has checked that the processor has this register.
     unsafe { Msr::new(TSC_DEADLINE_MSR).write(tsc) };
+}
+
+/// Lets the next interrupt of this priority in: for one whose stub has not done so.
+pub(crate) fn end_of_interrupt() {
+    write(EOI, 0);
 }
 
 /// Sends the command `low` to the core with APIC id `target`.

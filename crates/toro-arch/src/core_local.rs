@@ -20,6 +20,12 @@ pub(crate) struct CoreLocal {
     pending: AtomicU64,
     /// Where the stubs write the end of interrupt: the register's address, or 0 for the x2APIC's MSR.
     pub(crate) eoi: AtomicU64,
+    /// After how many ticks of its timer the core looks whether its scheduler still runs; 0 if it does not look. See `watch.rs`.
+    pub(crate) watch_ticks: AtomicU64,
+    /// How often the timer has fired since the scheduler last took the pending word.
+    pub(crate) watch_missed: AtomicU64,
+    /// The register that takes `watch_ticks`: the number of an MSR, or 0 for the local APIC's register in memory.
+    pub(crate) watch_msr: AtomicU64,
     /// The local APIC's id, by which other cores and devices address this one.
     pub(crate) apic_id: AtomicU32,
 }
@@ -27,12 +33,19 @@ pub(crate) struct CoreLocal {
 const _: () = assert!(offset_of!(CoreLocal, id) == 0);
 const _: () = assert!(offset_of!(CoreLocal, pending) == 8);
 const _: () = assert!(offset_of!(CoreLocal, eoi) == 16);
+const _: () = assert!(offset_of!(CoreLocal, watch_ticks) == 24);
+const _: () = assert!(offset_of!(CoreLocal, watch_missed) == 32);
+const _: () = assert!(offset_of!(CoreLocal, watch_msr) == 40);
+const _: () = assert!(size_of::<CoreLocal>() == 64);
 
 static CORES: [CoreLocal; MAX_CORES] = [const {
     CoreLocal {
         id: AtomicU64::new(0),
         pending: AtomicU64::new(0),
         eoi: AtomicU64::new(0),
+        watch_ticks: AtomicU64::new(0),
+        watch_missed: AtomicU64::new(0),
+        watch_msr: AtomicU64::new(0),
         apic_id: AtomicU32::new(0),
     }
 }; MAX_CORES];

@@ -28,5 +28,6 @@ pub mod serial;
 pub mod stack;
 pub mod trap;
 pub mod tsc;
+pub mod watch;
 
 pub use x86_64::{PhysAddr, VirtAddr};

@@ -1,6 +1,6 @@
 //! Traps: the interrupt descriptor table and the code that every vector enters.
 //!
-//! Two kinds of vector, two kinds of stub:
+//! Two kinds of vector, two kinds of stub (and a third for the timer where `watch.rs` looks after the scheduler):
 //! - An **exception** (0 to 31) saves all registers as a [`TrapFrame`] and calls the handler that [`set_handler`] installed.
 //! - An **interrupt** (from [`FIRST_IRQ`]) sets its bit in the core's pending word, tells the local APIC that it is
 //!   done, and returns: no Rust, no registers but RAX. The scheduler loop does the work.
@@ -167,6 +167,8 @@ toro_interrupt_stubs:
     .endr
 
     .balign 16
+    .globl toro_exception
+    .hidden toro_exception
 toro_exception:
     push rax
     push rcx
@@ -209,6 +211,9 @@ toro_exception:
     .balign 16
 toro_interrupt:
     bts qword ptr gs:[8], rax
+    .globl toro_interrupt_end
+    .hidden toro_interrupt_end
+toro_interrupt_end:
     mov rax, gs:[16]
     test rax, rax
     jz 2f
@@ -294,6 +299,17 @@ pub fn fill() {
     }
     table[usize::from(SPURIOUS)] =
         Gate::new(toro_spurious as *const () as u64, InterruptStack::Interrupt);
+}
+
+/// Gives `vector` an entry and a stack of its own in place of the stub that all interrupts share.
+///
+/// # Safety
+/// 1. No other core runs yet, and this one has interrupts off.
+/// 2. `entry` is the entry of an interrupt: it saves what it changes, signals the end, and returns with IRETQ.
+pub(crate) unsafe fn set_gate(vector: u8, entry: u64, stack: InterruptStack) {
+    // SAFETY: duty 1: nobody looks at the table meanwhile but the processor, which does not look at this gate.
+    let table = unsafe { &mut *TABLE.0.get() };
+    table[usize::from(vector)] = Gate::new(entry, stack);
 }
 
 /// Loads the table on the running core.

@@ -91,7 +91,7 @@ pub fn start(heap: &Heap) {
     // SAFETY: 1. and 2. the memory was just reserved for this, and there is one core.
     unsafe { toro_mem::init(memory.into_iter()) };
     heap.start.store(start, Ordering::Relaxed);
-    toro_sched::init(0, 0);
+    toro_sched::init(0..0, 0);
 }
 
 /// Address space for ever, with zeroes wherever it is touched.

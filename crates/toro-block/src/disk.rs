@@ -10,7 +10,7 @@ use core::fmt;
 use toro_dev::block::{BlockDevice, BlockError, BlockInfo, Op, Refused, Request, SECTOR};
 use toro_dev::owner::DeviceName;
 use toro_mem::DmaBuf;
-use toro_sched::{Thread, block_on, park, park_until, yield_now};
+use toro_sched::{Thread, block_on_for, park, park_until, yield_now};
 use toro_time::Instant;
 
 use crate::engine::{Engine, Ticket};
@@ -78,7 +78,7 @@ impl Disk {
                 ahead -= len;
             }
             let (buf, result) = match coming.pop_front() {
-                Some(pending) => block_on(pending),
+                Some(pending) => block_on_for("disk", pending),
                 None => break,
             };
             result?;
@@ -105,7 +105,7 @@ impl Disk {
             if going.len() == PIECES
                 && let Some(pending) = going.pop_front()
             {
-                block_on::<Pending>(pending).1?;
+                block_on_for::<Pending>("disk", pending).1?;
             }
             let mut buf = DmaBuf::try_new(part.len()).map_err(|_| BlockError::OutOfMemory)?;
             buf.copy_from_slice(part);
@@ -116,7 +116,7 @@ impl Disk {
         // Every piece is waited for, whatever became of the others.
         going
             .into_iter()
-            .map(|pending| block_on(pending).1)
+            .map(|pending| block_on_for("disk", pending).1)
             .fold(Ok(()), Result::and)
     }
 
@@ -145,7 +145,7 @@ impl Disk {
     }
 
     fn run(&self, sector: u64, op: Op) -> Result<(), BlockError> {
-        block_on(self.submit(Request { sector, op })).1
+        block_on_for("disk", self.submit(Request { sector, op })).1
     }
 
     /// Finds at once what would fail piece by piece.

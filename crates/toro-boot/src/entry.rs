@@ -15,8 +15,8 @@ const MULTIBOOT2_MAGIC: u32 = 0x36D7_6289;
 /// What the PVH door leaves in its place.
 const PVH_MAGIC: u32 = 0x336E_C578;
 
-/// The stack of the boot thread, which becomes the main thread.
-const BOOT_STACK: usize = 64 * 1024;
+/// The bytes of the stack of the boot thread, which becomes the main thread; a guard page is below.
+pub const BOOT_STACK: usize = 64 * 1024;
 
 global_asm!(
     r#"

@@ -19,6 +19,8 @@ mod ranges;
 mod smp;
 
 pub use command_line::CommandLine;
+#[cfg(not(test))]
+pub use entry::BOOT_STACK;
 pub use info::{BootInfo, Loader, Module};
 pub use ranges::{Range, Ranges};
 #[cfg(not(test))]

@@ -6,7 +6,7 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use toro_dev::console::{ConsoleError, Read};
-use toro_sched::{block_on, block_on_until};
+use toro_sched::{block_on_for, block_on_until};
 use toro_time::Instant;
 
 use crate::console::{Console, State};
@@ -96,7 +96,10 @@ impl Port {
     /// # Errors
     /// Fails once the port or its device is gone.
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, ConsoleError> {
-        block_on(poll_fn(|context| self.poll_read(bytes, context.waker())))
+        block_on_for(
+            "console port",
+            poll_fn(|context| self.poll_read(bytes, context.waker())),
+        )
     }
 
     /// Writes some bytes, and says how many: at least one. Blocks while the host takes none.
@@ -104,7 +107,10 @@ impl Port {
     /// # Errors
     /// Fails if nobody on the host has the port open; see [`wait_for_host`](Self::wait_for_host).
     pub fn write(&self, bytes: &[u8]) -> Result<usize, ConsoleError> {
-        block_on(poll_fn(|context| self.poll_write(bytes, context.waker())))
+        block_on_for(
+            "console port",
+            poll_fn(|context| self.poll_write(bytes, context.waker())),
+        )
     }
 
     /// Writes all bytes. Blocks.
@@ -124,16 +130,19 @@ impl Port {
     /// # Errors
     /// Fails once the port or its device is gone.
     pub fn wait_for_host(&self) -> Result<(), ConsoleError> {
-        block_on(poll_fn(|context| {
-            self.step(|state, number| match state.device.port(number) {
-                Some(port) if port.is_host_open => Poll::Ready(Ok(())),
-                Some(_) => {
-                    state.wait(context.waker());
-                    Poll::Pending
-                }
-                None => Poll::Ready(Err(ConsoleError::NoSuchPort)),
-            })
-        }))
+        block_on_for(
+            "console port",
+            poll_fn(|context| {
+                self.step(|state, number| match state.device.port(number) {
+                    Some(port) if port.is_host_open => Poll::Ready(Ok(())),
+                    Some(_) => {
+                        state.wait(context.waker());
+                        Poll::Pending
+                    }
+                    None => Poll::Ready(Err(ConsoleError::NoSuchPort)),
+                })
+            }),
+        )
     }
 
     /// As [`read`](Self::read), but has `waker` woken instead of blocking.

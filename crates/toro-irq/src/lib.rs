@@ -39,7 +39,7 @@ impl Vector {
 }
 
 /// The local timer's vector, on every core.
-pub const TIMER: Vector = Vector(FIRST_IRQ);
+pub const TIMER: Vector = Vector(toro_arch::watch::TIMER);
 /// The vector by which another core ends this one's sleep.
 pub const WAKE: Vector = Vector(FIRST_IRQ + 1);
 const FIRST_FREE: u8 = FIRST_IRQ + 2;

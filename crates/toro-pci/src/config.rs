@@ -61,6 +61,15 @@ impl fmt::Debug for Address {
     }
 }
 
+/// A value that is narrower than a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Eight bits.
+    Byte(u8),
+    /// Sixteen bits, at an even offset.
+    Half(u16),
+}
+
 /// Access to the configuration space of all functions of a machine.
 ///
 /// The two low bits of an offset are ignored. A function that is not there reads as all ones.
@@ -70,6 +79,9 @@ pub trait ConfigSpace {
 
     /// Writes the 32-bit word at `offset`.
     fn write(&self, function: Address, offset: u8, value: u32);
+
+    /// Writes only a part of the word, at `offset` exactly: for devices that tell accesses apart by their width.
+    fn write_part(&self, function: Address, offset: u8, value: Part);
 }
 
 /// Configuration access by the I/O ports 0xCF8 (address) and 0xCFC (data), which every PC has.
@@ -107,6 +119,17 @@ impl ConfigSpace for PortConfig {
         Self::select(function, offset);
         // SAFETY: `new`'s caller gave us the ports; what is written is this crate's business and argued there.
         unsafe { Port::new(Self::DATA).write(value) };
+    }
+
+    fn write_part(&self, function: Address, offset: u8, value: Part) {
+        Self::select(function, offset);
+        let port = Self::DATA + u16::from(offset & 3);
+        match value {
+            // SAFETY: as in `write`; each byte of the word has a port.
+            Part::Byte(value) => unsafe { Port::new(port).write(value) },
+            // SAFETY: as above.
+            Part::Half(value) => unsafe { Port::new(port & !1).write(value) },
+        }
     }
 }
 
@@ -154,6 +177,26 @@ impl ConfigSpace for EcamConfig {
         if let Some(word) = self.register(function, offset) {
             // SAFETY: as in `read`; duty 2 of `new` keeps other writers out.
             unsafe { word.write_volatile(value) };
+        }
+    }
+
+    fn write_part(&self, function: Address, offset: u8, value: Part) {
+        let Some(word) = self.register(function, offset) else {
+            return;
+        };
+        match value {
+            Part::Byte(value) => {
+                // SAFETY: one of the four bytes of a word that lies inside the window.
+                let byte = unsafe { word.cast::<u8>().add(usize::from(offset & 3)) };
+                // SAFETY: as in `write`.
+                unsafe { byte.write_volatile(value) };
+            }
+            Part::Half(value) => {
+                // SAFETY: one of the two halves of a word that lies inside the window.
+                let half = unsafe { word.cast::<u16>().add(usize::from(offset >> 1 & 1)) };
+                // SAFETY: as in `write`.
+                unsafe { half.write_volatile(value) };
+            }
         }
     }
 }

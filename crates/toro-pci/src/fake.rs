@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 
-use crate::config::{Address, ConfigSpace};
+use crate::config::{Address, ConfigSpace, Part};
 
 /// One function that looks like QEMU's virtio-net, the way SeaBIOS leaves it.
 pub(crate) struct FakeConfig {
@@ -58,6 +58,20 @@ impl ConfigSpace for FakeConfig {
         } else {
             u32::MAX
         }
+    }
+
+    fn write_part(&self, function: Address, offset: u8, value: Part) {
+        let (mask, value) = match value {
+            Part::Byte(value) => (0xff, u32::from(value)),
+            Part::Half(value) => (0xffff, u32::from(value)),
+        };
+        let shift = u32::from(offset & 3) * 8;
+        let old = self.get(offset);
+        self.write(
+            function,
+            offset & !3,
+            old & !(mask << shift) | value << shift,
+        );
     }
 
     fn write(&self, _function: Address, offset: u8, value: u32) {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::bar::{self, BARS, BarError, MemoryBar};
 use crate::capability::Capabilities;
-use crate::config::{Address, ConfigSpace};
+use crate::config::{Address, ConfigSpace, Part};
 use crate::registers::{MapDevice, Registers};
 
 /// Offset of the command register (low half) and status register (high half).
@@ -66,6 +66,11 @@ impl<'a> Function<'a> {
 
     pub(crate) fn write(&self, offset: u8, value: u32) {
         self.config.write(self.address, offset, value);
+    }
+
+    /// Writes a part of a word of the configuration space, at `offset` exactly.
+    pub fn write_part(&self, offset: u8, value: Part) {
+        self.config.write_part(self.address, offset, value);
     }
 
     /// The capabilities, in the order of the list.
@@ -171,6 +176,16 @@ mod tests {
     use super::*;
     use crate::fake::FakeConfig;
     use crate::registers::map_low;
+
+    #[test]
+    fn a_part_of_a_word_leaves_the_rest() {
+        let fake = FakeConfig::virtio();
+        fake.set(0x60, 0x4433_2211);
+        let function = Function::at(&fake, FakeConfig::FUNCTION).expect("it answers");
+        function.write_part(0x60, Part::Half(0xbbaa));
+        function.write_part(0x63, Part::Byte(0xdd));
+        assert_eq!(fake.get(0x60), 0xdd33_bbaa);
+    }
 
     fn anywhere(address: u64, _len: usize) -> Option<NonNull<u8>> {
         NonNull::new(core::ptr::without_provenance_mut(

@@ -26,7 +26,7 @@ mod fake;
 
 pub use bar::BarError;
 pub use capability::{Capabilities, Capability};
-pub use config::{Address, ConfigSpace, EcamConfig, PortConfig};
+pub use config::{Address, ConfigSpace, EcamConfig, Part, PortConfig};
 pub use function::Function;
 pub use msix::{Msix, MsixError};
 pub use registers::{MapDevice, Register, Registers, map_device, map_low};

@@ -62,6 +62,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::config::Part;
 
     /// Answers from a list of (address, word 0x0c, word 0x18).
     struct Machine(Vec<(Address, u32, u32)>);
@@ -80,6 +81,8 @@ mod tests {
         }
 
         fn write(&self, _function: Address, _offset: u8, _value: u32) {}
+
+        fn write_part(&self, _function: Address, _offset: u8, _value: Part) {}
     }
 
     fn check(machine: &[(Address, u32, u32)], expected: &[Address]) {

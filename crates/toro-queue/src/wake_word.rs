@@ -84,6 +84,11 @@ impl WakeWord {
         self.0.store(ENDED, Ordering::Release);
     }
 
+    /// Whether the thread waits to be woken.
+    pub fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == WAITING
+    }
+
     /// Whether the thread runs or is ready, and has not ended.
     pub fn is_active(&self) -> bool {
         matches!(self.0.load(Ordering::Relaxed), ACTIVE | TOKEN)

@@ -5,7 +5,7 @@
 //! itself, whose rate QEMU and KVM fix at 1 GHz.
 
 use log::{debug, warn};
-use toro_arch::{apic, cpu, pit, port, rtc, tsc};
+use toro_arch::{apic, cpu, pit, port, rtc, tsc, watch};
 use toro_boot::BootInfo;
 use toro_sync::Once;
 use toro_time::{Alarm, Clock, SystemTime};
@@ -168,7 +168,7 @@ pub(crate) fn init(info: &BootInfo, machine: &Machine) {
             crate::exit::fail_early()
         }
     };
-    let vector = toro_irq::TIMER.number();
+    let vector = watch::TIMER;
     let alarm = if features.tsc_deadline {
         Alarm::tsc_deadline(vector)
     } else {
@@ -189,12 +189,20 @@ pub(crate) fn init(info: &BootInfo, machine: &Machine) {
         tsc_hz / 1000,
         apic_hz / 1000
     );
+    #[cfg(feature = "watchdog")]
+    let alarm = crate::watchdog::install(alarm);
     TIME.call_once(|| (clock, alarm));
-    toro_time::init(clock, alarm);
+    start(clock, alarm);
 }
 
 /// Starts the clock and timers of a core that is not the boot core, with the boot core's numbers.
 pub(crate) fn init_core() {
     let &(clock, alarm) = TIME.get().expect("the boot core has its clock first");
+    start(clock, alarm);
+}
+
+fn start(clock: Clock, alarm: Alarm) {
     toro_time::init(clock, alarm);
+    #[cfg(feature = "watchdog")]
+    crate::watchdog::start_core(&clock, &alarm);
 }

@@ -174,7 +174,10 @@ extern "C" fn core_main(number: usize) -> ! {
     apic::init();
     toro_irq::init();
     clock::init_core();
-    toro_sched::init(share_of(number).guard, share_of(number).seed);
+    toro_sched::init(
+        share_of(number).guard..share_of(number).stack,
+        share_of(number).seed,
+    );
     #[cfg(feature = "files")]
     toro_vfs::init();
     cpu::enable_interrupts();

@@ -14,6 +14,8 @@ use toro_arch::{core_local, cpu};
 macro_rules! report {
     ($($arg:tt)*) => { toro_log::write_emergency(format_args!($($arg)*)) };
 }
+#[cfg(feature = "watchdog")]
+pub(crate) use report;
 
 /// The core that reports a failure, counted from 1: one more while it does ends the machine at once.
 static REPORTER: AtomicUsize = AtomicUsize::new(0);
@@ -24,6 +26,10 @@ pub(crate) fn init() {
 }
 
 fn exception(frame: &mut TrapFrame) {
+    #[cfg(feature = "watchdog")]
+    if frame.vector == u64::from(toro_arch::watch::TIMER) {
+        return crate::watchdog::tick(frame);
+    }
     cpu::disable_interrupts();
     begin();
     report!("\n");
@@ -36,8 +42,24 @@ fn exception(frame: &mut TrapFrame) {
         report!(" {} {address:#x}", access(frame));
     }
     report!(" on core {}, {}\n{frame:?}", core_local::id(), Running);
-    print_backtrace(frame.rip, frame.rbp);
+    print_backtrace(frame.rip, frame.rbp, stack_around(frame.rbp));
+    #[cfg(feature = "watchdog")]
+    crate::watchdog::print_threads();
     crate::exit::end(ExitCode::Failure)
+}
+
+/// Reports that the thread which `frame` interrupted has kept its core for `seconds`. It goes on when this returns.
+///
+/// # Context
+/// An interrupt, which may have come anywhere, even in the middle of the heap or of a line for the log.
+#[cfg(feature = "watchdog")]
+pub(crate) fn report_stall(frame: &TrapFrame, seconds: u64) {
+    begin();
+    let core = core_local::id();
+    report!("\nwatchdog: on core {core}, {Running} has not yielded for {seconds} s\n");
+    print_backtrace(frame.rip, frame.rbp, toro_sched::stack_range());
+    crate::watchdog::print_threads();
+    REPORTER.store(0, Ordering::Release);
 }
 
 /// What a page fault's error code says was tried (Intel SDM volume 3, figure 4-12).
@@ -58,7 +80,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         report!(", at {location}");
     }
     report!("\n{}\n", info.message());
-    print_backtrace(panic as *const () as u64, cpu::frame_pointer() as u64);
+    let rbp = cpu::frame_pointer() as u64;
+    print_backtrace(panic as *const () as u64, rbp, stack_around(rbp));
     // A thread that panicked while it wrote to the log holds it for ever.
     if has_log && !is_shutdown_wanted() && toro_sched::can_end_alone() {
         report!("thread ends, the others go on\n");
@@ -66,6 +89,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         cpu::enable_interrupts();
         toro_sched::end_panicked()
     }
+    #[cfg(feature = "watchdog")]
+    crate::watchdog::print_threads();
     crate::exit::end(ExitCode::Failure)
 }
 
@@ -100,7 +125,7 @@ impl fmt::Display for Running {
     }
 }
 
-fn print_backtrace(rip: u64, rbp: u64) {
+fn print_backtrace(rip: u64, rbp: u64, stack: core::ops::Range<u64>) {
     // SAFETY: the table lies in memory that `heap::init` spares, and nobody writes to it.
     let symbols = unsafe { toro_backtrace::image_symbols() };
     let mut innermost = true;
@@ -130,8 +155,9 @@ fn print_backtrace(rip: u64, rbp: u64) {
         report!("\n");
     };
     report!("backtrace of build {:016x}:\n", toro_backtrace::build_id());
-    // SAFETY: 1. the range is mapped; 2. this core runs nothing else, and the frames are below the caller's.
-    unsafe { toro_backtrace::walk(rbp, rip, stack_around(rbp), line) };
+    // SAFETY: 1. the range is mapped; 2. this core runs nothing else, and the frames are below the caller's, or those of the thread
+    // that an interrupt has stopped.
+    unsafe { toro_backtrace::walk(rbp, rip, stack, line) };
 }
 
 /// The memory in which frames may lie: 64 KiB upwards, but never past what is mapped.

@@ -34,6 +34,8 @@ mod mounts;
 mod network;
 #[cfg(feature = "multiqueue")]
 mod pairs;
+#[cfg(any(feature = "virtio", feature = "watchdog"))]
+mod pci;
 mod placement;
 #[cfg(feature = "virtio")]
 mod places;
@@ -41,6 +43,8 @@ mod protection;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;
+#[cfg(feature = "watchdog")]
+mod watchdog;
 
 #[cfg(feature = "virtio")]
 pub use drivers::{devices, owner_of};
@@ -51,3 +55,5 @@ pub use files::{MountArchiveError, mount_archive};
 #[cfg(feature = "mount")]
 pub use mounts::{MountError, mount};
 pub use toro_abi::exit::ExitCode;
+#[cfg(feature = "watchdog")]
+pub use watchdog::{feeds, stalls};

@@ -9,21 +9,13 @@ use alloc::vec::Vec;
 use log::{debug, warn};
 use toro_acpi::aml;
 use toro_boot::BootInfo;
-use toro_pci::{Address, ConfigSpace, EcamConfig, Function, PortConfig, map_device};
+use toro_pci::{Address, Function, map_device};
 use toro_virtio::{
-    CoreInterrupts, DeviceType, MmioError, MmioSlot, MmioTransport, PciTransport, Transport, pci,
-    slot,
+    CoreInterrupts, DeviceType, MmioError, MmioSlot, MmioTransport, PciTransport, Transport, slot,
 };
 
 use crate::machine;
-
-/// Memory-mapped PCI configuration space.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ecam {
-    base: u64,
-    first_bus: u8,
-    last_bus: u8,
-}
+use crate::pci::{self, Ecam};
 
 /// Where a virtio device is.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +26,8 @@ pub(crate) enum Place {
 
 /// Every virtio device of the machine in the order in which they are found.
 pub(crate) fn find(info: &BootInfo) -> Vec<(DeviceType, Place)> {
-    let (ecam, slots) = listed(info);
-    let mut found = mmio_devices(info, &slots);
+    let ecam = pci::window(info);
+    let mut found = mmio_devices(info, &listed(info));
     // A machine that lists devices in memory has no PCI unless it says so: do not search 32 empty slots.
     if ecam.is_some() || found.is_empty() {
         found.extend(pci_devices(ecam));
@@ -51,7 +43,7 @@ pub(crate) fn open(place: Place) -> Option<Box<dyn Transport>> {
     match place {
         Place::Mmio(slot) => Some(Box::new(open_mmio(slot)?)),
         Place::Pci(ecam, address) => {
-            let config = config_space(ecam)?;
+            let config = pci::config_space(ecam)?;
             let mut function = Function::at(&*config, address)?;
             let interrupts = Box::new(CoreInterrupts::new());
             // SAFETY: 1. the function was found by the machine's own access above. 2. `map_device` maps for good.
@@ -66,10 +58,9 @@ pub(crate) fn open(place: Place) -> Option<Box<dyn Transport>> {
     }
 }
 
-/// What ACPI says of where devices are.
-fn listed(info: &BootInfo) -> (Option<Ecam>, Vec<MmioSlot>) {
+/// What ACPI says of where memory-mapped devices are.
+fn listed(info: &BootInfo) -> Vec<MmioSlot> {
     machine::with_tables(info, |tables| {
-        let window = tables.mcfg().ok().and_then(|mcfg| mcfg.windows().next());
         let dsdt = tables.fadt().and_then(|fadt| tables.dsdt(&fadt));
         let devices = dsdt.into_iter().flat_map(aml::virtio_mmio);
         let slot = |device: aml::VirtioMmio| MmioSlot {
@@ -77,12 +68,7 @@ fn listed(info: &BootInfo) -> (Option<Ecam>, Vec<MmioSlot>) {
             len: u64::from(device.len),
             irq: device.gsi,
         };
-        let ecam = window.map(|window| Ecam {
-            base: window.base,
-            first_bus: window.first_bus,
-            last_bus: window.last_bus,
-        });
-        (ecam, devices.map(slot).collect())
+        devices.map(slot).collect()
     })
     .unwrap_or_default()
 }
@@ -120,37 +106,17 @@ fn open_mmio(slot: MmioSlot) -> Option<MmioTransport> {
 }
 
 fn pci_devices(ecam: Option<Ecam>) -> Vec<(DeviceType, Place)> {
-    let Some(config) = config_space(ecam) else {
+    let Some(config) = pci::config_space(ecam) else {
         return Vec::new();
     };
     let functions = toro_pci::scan(&*config);
     let found: Vec<_> = functions
         .iter()
         .filter_map(|function| {
-            let device_type = pci::device_type(function)?;
+            let device_type = toro_virtio::pci::device_type(function)?;
             Some((device_type, Place::Pci(ecam, function.address())))
         })
         .collect();
     debug!("PCI: {} virtio devices", found.len());
     found
-}
-
-/// The way to configuration space.
-fn config_space(ecam: Option<Ecam>) -> Option<Box<dyn ConfigSpace>> {
-    let Some(ecam) = ecam else {
-        // SAFETY: 1. the image runs in ring 0. 2. Devices are found and opened one after the other.
-        return Some(Box::new(unsafe { PortConfig::new() }));
-    };
-    let len = (usize::from(ecam.last_bus.saturating_sub(ecam.first_bus)) + 1) << 20;
-    let Some(base) = map_device(ecam.base, len) else {
-        warn!(
-            "PCI: the configuration window at {:#x} cannot be mapped",
-            ecam.base
-        );
-        return None;
-    };
-    // SAFETY: 1. ACPI names the window, and it is mapped. 2. Devices are found and opened one after the other.
-    Some(Box::new(unsafe {
-        EcamConfig::new(base, ecam.first_bus, ecam.last_bus)
-    }))
 }

@@ -1,6 +1,8 @@
 //! What each part of the image allows: text is executed, constants are read, data is neither, page 0 and the guard page below
 //! the boot stack are nothing.
 
+use core::ops::Range;
+
 use log::warn;
 use toro_arch::paging::{self, OutOfTables, Rights};
 
@@ -17,8 +19,13 @@ unsafe extern "C" {
 }
 
 /// Where the guard page below the boot thread's stack starts.
-pub(crate) fn boot_guard() -> u64 {
+fn boot_guard() -> u64 {
     &raw const toro_boot_guard as u64
+}
+
+/// The boot thread's stack, with the guard page at its start.
+pub(crate) fn boot_stack() -> Range<u64> {
+    boot_guard()..boot_guard() + paging::PAGE + toro_boot::BOOT_STACK as u64
 }
 
 /// Takes away the rights that nothing needs. A machine too small for the page tables runs without, and says so.

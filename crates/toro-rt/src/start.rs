@@ -38,7 +38,7 @@ fn toro_start(info: &'static BootInfo) -> ! {
     machine.start_interrupts(); //            lines and vectors                          toro-irq
     clock::init(info, &machine); //           frequencies, timer                         toro-time
     let seed = placement::seed(info.command_line());
-    toro_sched::init(protection::boot_guard(), seed); // this code is now the boot thread    toro-sched
+    toro_sched::init(protection::boot_stack(), seed); // this code is now the boot thread    toro-sched
     cpu::enable_interrupts();
     cores::start(info, rest, cores); //       the others, with the rest of memory
     #[cfg(feature = "files")]
@@ -49,6 +49,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::drivers::start(info); //           devices, each on its core                  toro-virtio
     #[cfg(feature = "mount")]
     crate::mounts::start(info); //            what `mount=` asks for
+    #[cfg(feature = "watchdog")]
+    crate::watchdog::start(info); //          the machine's, if it has one               toro-i6300esb
     #[cfg(feature = "net")]
     crate::statistics::start(info); //        if `stats=` asks for it
     info!(

@@ -35,7 +35,7 @@ impl<T: Send> Sender<T> {
     /// # Errors
     /// Hands `value` back if the receiver is gone.
     pub fn send(&self, value: T) -> Result<(), Closed<T>> {
-        wait::block_on(self.0.send(value))
+        wait::block_on_for("channel, to send", self.0.send(value))
     }
 
     /// Sends `value` if there is room.
@@ -62,7 +62,7 @@ pub struct Receiver<T>(queue::Receiver<T>);
 impl<T: Send> Receiver<T> {
     /// Takes the oldest value, parked until there is one; `None` when all senders are gone and everything was received.
     pub fn recv(&mut self) -> Option<T> {
-        wait::block_on(self.0.recv())
+        wait::block_on_for("channel, to receive", self.0.recv())
     }
 
     /// Takes the oldest value if there is one.

@@ -7,6 +7,7 @@
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::mem::{self, ManuallyDrop};
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +17,7 @@ use toro_queue::{Mailbox, Posted};
 use toro_sync::PerCore;
 
 use crate::idle;
+use crate::roster::Roster;
 use crate::run_queue::RunQueue;
 use crate::stack::StackCache;
 use crate::thread::{Block, OnPanic, SpawnError};
@@ -27,6 +29,8 @@ struct Core {
     /// The core's own of [`MAILBOXES`].
     mailbox: &'static Mailbox<Arc<Block>>,
     stacks: StackCache,
+    /// All threads that have begun and not been buried.
+    roster: Roster,
     /// Whether the running code is the scheduler's own, or a waker that it has called.
     is_busy: Cell<bool>,
 }
@@ -49,16 +53,20 @@ pub fn set_cores(cores: usize) {
     CORES.store(cores, Ordering::Release);
 }
 
-/// Makes the running code the first thread of this core. The guard page below its stack is at `guard`.
+/// Makes the running code the first thread of this core. Its stack begins with the guard page, where that is.
 ///
 /// From `seed` it is drawn where in their stacks other threads begin; with 0 that is the top.
-pub fn init(guard: u64, seed: u64) {
-    let boot = Arc::new(Block::booted(core_local::id(), guard));
+pub fn init(stack: Range<u64>, seed: u64) {
+    let boot = Arc::into_raw(Arc::new(Block::booted(core_local::id(), stack)));
+    let roster = Roster::new();
+    // SAFETY: 1. it is new; 2. its count is kept until it is buried.
+    unsafe { roster.insert(boot) };
     CORE.init(Core {
-        current: Cell::new(Arc::into_raw(boot)),
+        current: Cell::new(boot),
         ready: RunQueue::new(),
         mailbox: &MAILBOXES[core_local::id()],
         stacks: StackCache::new(seed),
+        roster,
         is_busy: Cell::new(false),
     });
 }
@@ -114,8 +122,11 @@ pub(crate) fn begin(block: &Arc<Block>) -> Result<(), SpawnError> {
 
 /// Takes a thread that has begun in: the scheduler's count of it is `block`.
 fn start(core: &Core, block: Arc<Block>) {
+    let block = Arc::into_raw(block);
+    // SAFETY: 1. a new thread is on no roster; 2. its count is kept until it is buried.
+    unsafe { core.roster.insert(block) };
     // SAFETY: 1. a new thread is in no queue; 2. its count is kept until it ends.
-    unsafe { core.ready.push(Arc::into_raw(block)) };
+    unsafe { core.ready.push(block) };
 }
 
 /// Puts a thread of this core that a waker has just claimed into the run queue.
@@ -132,6 +143,12 @@ pub(crate) fn post(block: Arc<Block>) {
         Ok(Posted::First | Posted::Behind) => {}
         Err(_) => unreachable!("a thread is claimed once before it runs again"),
     }
+}
+
+/// Calls `visit` with each thread of this core that has begun and not ended for good, the youngest first.
+pub(crate) fn for_each(visit: impl FnMut(&Block)) {
+    // SAFETY: 1. the blocks on the roster are alive until `bury` takes them off, on this core.
+    let _ = CORE.try_with(|core| unsafe { core.roster.for_each(visit) });
 }
 
 /// Ends the running thread. What its frames own is not dropped: a thread that returns from its function has dropped it.
@@ -243,9 +260,13 @@ fn switch_to(core: &Core, next: *const Block) {
 extern "C" fn bury(ended: *const ()) {
     // SAFETY: the count that `init` or `start` turned into a pointer; the thread runs no more, and this is another stack.
     let block = unsafe { Arc::from_raw(ended.cast::<Block>()) };
-    if let Some(stack) = block.take_stack() {
-        CORE.with(|core| core.stacks.put(stack));
-    }
+    CORE.with(|core| {
+        // SAFETY: 1. `init` or `start` has put it there.
+        unsafe { core.roster.remove(&block) };
+        if let Some(stack) = block.take_stack() {
+            core.stacks.put(stack);
+        }
+    });
 }
 
 /// The next thread to run, waiting for one if need be.

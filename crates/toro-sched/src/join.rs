@@ -94,7 +94,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// Fails if the thread panicked or could not be given a stack.
     pub fn join(self) -> Result<T, NoResult> {
-        wait::block_on(poll_fn(|context| self.thread.0.end.poll(context)));
+        wait::block_on_for("join", poll_fn(|context| self.thread.0.end.poll(context)));
         self.packet.lock().take().ok_or(NoResult)
     }
 

@@ -24,6 +24,7 @@ pub mod channel;
 mod core_loop;
 mod idle;
 mod join;
+mod roster;
 mod run_queue;
 mod stack;
 pub mod task;
@@ -33,8 +34,9 @@ mod wake;
 
 pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, yield_now};
 pub use join::{JoinHandle, NoResult};
+pub use roster::{State, ThreadInfo, for_each_thread};
 pub use thread::{
     Builder, DEFAULT_STACK, SpawnError, Thread, current, is_stack_overflow, on_each_core, spawn,
-    try_current,
+    stack_range, try_current,
 };
-pub use wait::{block_on, block_on_until, park, park_until, sleep};
+pub use wait::{block_on, block_on_for, block_on_until, park, park_until, sleep};

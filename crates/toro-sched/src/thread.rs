@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::task::Waker;
@@ -17,6 +18,7 @@ use toro_queue::{Link, Linked, WakeWord};
 use toro_sync::SpinLock;
 
 use crate::join::{End, JoinHandle, NoResult, Packet};
+use crate::roster::Place;
 use crate::run_queue::Queued;
 use crate::stack::StackCache;
 use crate::{core_loop, wake};
@@ -27,7 +29,8 @@ pub const DEFAULT_STACK: usize = 16 * 1024;
 /// What the scheduler knows of a thread.
 ///
 /// Shared by reference count: the home core's scheduler holds one count from start to end, and so does each handle and waker.
-/// `next`, `context`, `stack`, `guard` and `birth` belong to the home core alone; `word`, `mail` and `end` are where cores meet.
+/// `next`, `context`, `stack`, `guard`, `top`, `reason`, `roster` and `birth` belong to the home core alone; `word`, `mail` and
+/// `end` are where cores meet.
 pub(crate) struct Block {
     pub(crate) id: u64,
     pub(crate) name: String,
@@ -43,6 +46,11 @@ pub(crate) struct Block {
     stack: Cell<Option<Stack>>,
     /// Where the guard page below the stack starts; 0 if there is no stack yet, or no guard.
     guard: Cell<u64>,
+    /// The upper end of the stack; 0 if there is none.
+    top: Cell<u64>,
+    /// What the thread waits for while it is parked, for people; empty if it did not say.
+    pub(crate) reason: Cell<&'static str>,
+    pub(crate) roster: Place,
     birth: Cell<Option<Birth>>,
     pub(crate) on_panic: OnPanic,
 }
@@ -99,16 +107,20 @@ impl Block {
             context: UnsafeCell::new(Context::empty()),
             stack: Cell::new(None),
             guard: Cell::new(0),
+            top: Cell::new(0),
+            reason: Cell::new(""),
+            roster: Place::new(),
             birth: Cell::new(None),
             on_panic: OnPanic::EndThread,
         }
     }
 
-    /// The thread that boots a core: it has a stack already, with the guard page at `guard`.
-    pub(crate) fn booted(home: usize, guard: u64) -> Self {
+    /// The thread that boots a core: it has a stack already, from the guard page at its start to its upper end.
+    pub(crate) fn booted(home: usize, stack: Range<u64>) -> Self {
         let mut block = Self::new(String::from("boot"), home);
         block.on_panic = OnPanic::EndImage;
-        block.guard.set(guard);
+        block.guard.set(stack.start);
+        block.top.set(stack.end);
         block
     }
 
@@ -118,6 +130,7 @@ impl Block {
     /// The home core.
     pub(crate) fn take_stack(&self) -> Option<Stack> {
         self.guard.set(0);
+        self.top.set(0);
         self.stack.take()
     }
 
@@ -128,6 +141,15 @@ impl Block {
     pub(crate) fn is_guard(&self, address: u64) -> bool {
         let guard = self.guard.get();
         guard != 0 && address.wrapping_sub(guard) < paging::PAGE
+    }
+
+    /// What the thread can use of its stack; empty if it has none.
+    ///
+    /// # Context
+    /// The home core.
+    fn stack_range(&self) -> Range<u64> {
+        let top = self.top.get();
+        (self.guard.get() + paging::PAGE).min(top)..top
     }
 
     /// Gives a new thread its stack. `Ok(false)` if it had begun before.
@@ -149,6 +171,7 @@ impl Block {
         // SAFETY: the thread does not run yet, and only its home core looks here.
         unsafe { *self.context.get() = context };
         self.guard.set(stack.guard());
+        self.top.set(stack.top() as u64);
         self.stack.set(Some(stack));
         Ok(true)
     }
@@ -358,6 +381,11 @@ pub fn try_current() -> Option<Thread> {
 /// Whether `address` lies in the guard page below the running thread's stack: to be asked when an access has faulted.
 pub fn is_stack_overflow(address: u64) -> bool {
     core_loop::try_current().is_some_and(|block| block.is_guard(address))
+}
+
+/// What the running thread can use of its stack; empty before the first thread.
+pub fn stack_range() -> Range<u64> {
+    core_loop::try_current().map_or(0..0, |block| block.stack_range())
 }
 
 /// The first function of every thread.

@@ -30,9 +30,20 @@ pub fn park_until(deadline: Instant) {
 /// Waits for `duration`, at least.
 pub fn sleep(duration: Duration) {
     let deadline = Instant::now() + duration;
-    while Instant::now() < deadline {
-        park_until(deadline);
-    }
+    waits_for("sleep", || {
+        while Instant::now() < deadline {
+            park_until(deadline);
+        }
+    });
+}
+
+/// Calls `wait`; a report meanwhile says that the thread waits for `reason`.
+fn waits_for<R>(reason: &'static str, wait: impl FnOnce() -> R) -> R {
+    let say = |reason| core_loop::with_current(|block| block.reason.set(reason));
+    say(reason);
+    let result = wait();
+    say("");
+    result
 }
 
 /// Runs `future` to its end on the running thread, parked while it is pending.
@@ -43,6 +54,17 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         park();
+    }
+}
+
+/// Runs `future` as [`block_on`] does, and a report says that the thread waits for `reason`: a word or two, such as `mutex`.
+pub fn block_on_for<F: Future>(reason: &'static str, future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = poll(future.as_mut()) {
+            return output;
+        }
+        waits_for(reason, park);
     }
 }
 

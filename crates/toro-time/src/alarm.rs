@@ -1,6 +1,8 @@
 //! [`Alarm`]: the hardware that interrupts a core at a moment.
 
-use toro_arch::{apic, tsc};
+use core::time::Duration;
+
+use toro_arch::{apic, tsc, watch};
 
 use crate::clock::Clock;
 use crate::instant::Instant;
@@ -11,6 +13,8 @@ pub struct Alarm {
     vector: u8,
     /// The clock that it counts down on; `None` if it compares with the time stamp counter.
     countdown: Option<Clock>,
+    /// It fires after this time at the latest.
+    longest: Duration,
 }
 
 impl Alarm {
@@ -20,6 +24,7 @@ impl Alarm {
         Self {
             vector,
             countdown: None,
+            longest: Duration::MAX,
         }
     }
 
@@ -31,6 +36,25 @@ impl Alarm {
         Self {
             vector,
             countdown: Some(Clock::new(hz, 0)),
+            longest: Duration::MAX,
+        }
+    }
+
+    /// The same timer, but it fires after `longest` at the latest even if nothing is due.
+    #[must_use]
+    pub const fn at_least_every(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    /// What the timer counts, and how many ticks `time` has, as far as it can count.
+    pub fn ticks(&self, clock: &Clock, time: Duration) -> (watch::Timer, u64) {
+        match &self.countdown {
+            None => (watch::Timer::TscDeadline, clock.ticks(time)),
+            Some(counter) => {
+                let ticks = counter.ticks(time).min(u64::from(u32::MAX));
+                (watch::Timer::Countdown, ticks)
+            }
         }
     }
 
@@ -39,7 +63,7 @@ impl Alarm {
     /// A countdown that cannot reach that far ends early: whoever takes the interrupt looks at the time and arms it again.
     pub(crate) fn arm(&self, clock: &Clock, deadline: Instant) {
         let now = tsc::read();
-        let left = deadline - clock.instant(now);
+        let left = (deadline - clock.instant(now)).min(self.longest);
         match &self.countdown {
             None => apic::arm_timer_at(self.vector, now.saturating_add(clock.ticks(left))),
             Some(counter) => {

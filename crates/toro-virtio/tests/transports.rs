@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use toro_irq::RouteError;
-use toro_pci::{Address, BarError, ConfigSpace, Function, Registers};
+use toro_pci::{Address, BarError, ConfigSpace, Function, Part, Registers};
 use toro_virtio::interrupt::Message;
 use toro_virtio::pci::Group;
 use toro_virtio::ring::Layout;
@@ -251,6 +251,10 @@ mod pci {
     }
 
     impl ConfigSpace for Machine {
+        fn write_part(&self, _function: Address, offset: u8, value: Part) {
+            unreachable!("no virtio register is that narrow: {value:?} at {offset:#x}");
+        }
+
         fn read(&self, function: Address, offset: u8) -> u32 {
             assert_eq!(function, FUNCTION);
             self.words.borrow()[usize::from(offset / 4)]

@@ -7,7 +7,7 @@ use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use toro_sched::{block_on, block_on_until};
+use toro_sched::{block_on_for, block_on_until};
 use toro_sync::SpinLock;
 use toro_time::Instant;
 
@@ -27,7 +27,7 @@ impl Condvar {
     ///
     /// The change may be gone by then: look again, or use [`wait_while`](Self::wait_while).
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        block_on(self.wait_async(guard))
+        block_on_for("condvar", self.wait_async(guard))
     }
 
     /// Waits as [`wait`](Self::wait) does for as long as `condition` holds.

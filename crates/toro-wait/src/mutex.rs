@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use toro_sched::{block_on, block_on_until};
+use toro_sched::{block_on_for, block_on_until};
 use toro_time::Instant;
 
 use crate::permits::Permits;
@@ -38,7 +38,7 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         match self.try_lock() {
             Some(guard) => guard,
-            None => block_on(self.lock_async()),
+            None => block_on_for("mutex", self.lock_async()),
         }
     }
 

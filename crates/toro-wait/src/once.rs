@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use toro_sched::block_on;
+use toro_sched::block_on_for;
 
 use crate::permits::Permits;
 
@@ -34,7 +34,7 @@ impl<T> OnceLock<T> {
             return value;
         }
         if !self.gate.try_take(1) {
-            block_on(self.gate.take(1));
+            block_on_for("once", self.gate.take(1));
         }
         // Nobody spins here: the permit is this thread's alone.
         let value = self.value.call_once(make);

@@ -6,7 +6,7 @@
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use toro_sched::block_on;
+use toro_sched::block_on_for;
 
 use crate::permits::Permits;
 
@@ -54,7 +54,7 @@ impl<T> RwLock<T> {
 
     /// Locks it for reading, parked until the writers that came before are done.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        block_on(self.read_async())
+        block_on_for("rwlock, to read", self.read_async())
     }
 
     /// Locks it for reading when the writers that came before are done.
@@ -70,7 +70,7 @@ impl<T> RwLock<T> {
 
     /// Locks it for writing, parked until all that came before are done.
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        block_on(self.write_async())
+        block_on_for("rwlock, to write", self.write_async())
     }
 
     /// Locks it for writing when all that came before are done.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use toro_sched::{block_on, block_on_until};
+use toro_sched::{block_on_for, block_on_until};
 use toro_time::Instant;
 
 use crate::permits::Permits;
@@ -30,7 +30,7 @@ impl Semaphore {
 
     /// Takes `count` permits at once, parked until there are so many.
     pub fn acquire_many(&self, count: usize) -> Permit<'_> {
-        block_on(self.acquire_async(count))
+        block_on_for("semaphore", self.acquire_async(count))
     }
 
     /// Takes `count` permits at once when there are so many.

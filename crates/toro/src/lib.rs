@@ -128,6 +128,12 @@ pub mod time {
     pub use toro_time::{Instant, SystemTime, UNIX_EPOCH};
 }
 
+/// Threads that do not yield, and the watchdog of the machine (`watchdog=SECONDS` on the command line, 10 without it, 0 for neither).
+#[cfg(feature = "watchdog")]
+pub mod watchdog {
+    pub use toro_rt::{feeds, stalls};
+}
+
 /// The log.
 pub use log;
 

@@ -37,11 +37,17 @@ fn reports(
 ) -> Result<()> {
     let mut wish = Wish::of(package, Machine::Q35)?;
     wish.append.clone_from(&failure.append);
-    let vm = wish.vm(workspace, package, image)?;
+    let mut vm = wish.vm(workspace, package, image)?;
+    vm.extra.extend_from_slice(&failure.qemu);
     let mut running = Running::start(&vm.command())?;
     let verdict = running.wait(END_TIMEOUT)?;
     let console = running.lines().join("\n    | ");
-    ensure!(verdict == Verdict::Failure, "{verdict}\n    | {console}");
+    let expected = if failure.powers_off {
+        Verdict::Success
+    } else {
+        Verdict::Failure
+    };
+    ensure!(verdict == expected, "{verdict}\n    | {console}");
     let missing = first_missing(&console, &failure.console);
     if let Some(text) = missing {
         bail!("`{text}` is not on the console, or not in its place\n    | {console}");
