@@ -10,6 +10,8 @@ mod e2e;
 mod failure;
 mod guest;
 mod host;
+mod names;
+mod peers;
 mod ports;
 mod report;
 mod server;

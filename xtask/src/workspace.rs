@@ -72,6 +72,9 @@ pub(crate) struct TestWish {
     /// The numbers of cores that it is tested with, instead of the machine's.
     #[serde(default)]
     pub(crate) cores: Vec<u32>,
+    /// Whether it wants the host at the other end of its network: its arguments then name the ports.
+    #[serde(default)]
+    pub(crate) peers: bool,
     /// An image that fails on purpose: a boot for each way, and a report only if `cores` are given.
     #[serde(default)]
     pub(crate) failures: Vec<Failure>,

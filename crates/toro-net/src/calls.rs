@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::task::{Poll, Waker};
+use core::time::Duration;
 
 use smoltcp::socket::tcp;
 use toro_time::Instant;
@@ -64,6 +65,26 @@ impl Stack {
         for id in listener.ready {
             self.abort(now, id);
         }
+    }
+
+    /// Changes how much the listener of `port` takes: requests and connections that wait to be accepted, and connections
+    /// at a time. Requests beyond are dropped, and their peers ask again.
+    pub fn limit(&mut self, port: u16, backlog: Option<usize>, connections: Option<usize>) {
+        let Some(listener) = self.listeners.get_mut(port) else {
+            return;
+        };
+        if let Some(backlog) = backlog {
+            listener.backlog = backlog;
+        }
+        if let Some(connections) = connections {
+            listener.set_limit(connections);
+        }
+    }
+
+    /// Whether [`accept`](Self::accept) would answer at once.
+    pub fn can_accept(&mut self, port: u16) -> bool {
+        let listener = self.listeners.get_mut(port);
+        listener.is_none_or(|listener| !listener.ready.is_empty())
     }
 
     /// Takes the oldest connection of the listener of `port`, or keeps `waker` until there is one.
@@ -245,11 +266,9 @@ impl Stack {
                     keep(&mut connection.reader, waker);
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(match connection.end {
-                    Some(End::Reset) => ReadError::ConnectionReset,
-                    Some(End::TimedOut) => ReadError::ConnectionTimedOut,
-                    Some(End::Aborted) | None => ReadError::ConnectionAborted,
-                }))
+                Poll::Ready(Err(connection
+                    .end
+                    .map_or(ReadError::ConnectionAborted, read_error)))
             }
         }
     }
@@ -293,6 +312,34 @@ impl Stack {
                 }))
             }
         }
+    }
+
+    /// Whether [`read`](Self::read) would answer at once.
+    pub fn can_read(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_none_or(|connection| connection.read_shut || connection.is_readable())
+    }
+
+    /// Whether [`write`](Self::write) would answer at once.
+    pub fn can_write(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_none_or(Connection::takes_bytes)
+    }
+
+    /// Tells that the peer has acknowledged everything and the end of the stream, or never will; keeps `waker` until then.
+    pub fn poll_delivered(&mut self, id: ConnectionId, waker: &Waker) -> Poll<()> {
+        match self.connections.get_mut(id) {
+            Some(connection) if !connection.has_delivered_all() => {
+                keep(&mut connection.writer, waker);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// How a connection has ended, when not by the end of both streams.
+    pub fn error(&self, id: ConnectionId) -> Option<ReadError> {
+        self.connections.get(id)?.end.map(read_error)
     }
 
     /// Shuts down one half of a connection, or both.
@@ -342,6 +389,9 @@ impl Stack {
             self.remove(id);
             return;
         }
+        if connection.stage == Stage::Orphan {
+            return;
+        }
         connection.stage = Stage::Orphan;
         connection.deadline = Some(now + self.config.times.orphan);
         (connection.reader, connection.writer) = (None, None);
@@ -368,10 +418,34 @@ impl Stack {
             connection.socket_mut().set_nagle_enabled(!nodelay);
         }
     }
+
+    /// Whether Nagle's algorithm is off.
+    pub fn nodelay(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(id);
+        connection.is_none_or(|connection| !connection.socket().nagle_enabled())
+    }
+
+    /// Asks a silent peer for a sign of life after each `interval`, or never.
+    pub fn set_keepalive(&mut self, id: ConnectionId, interval: Option<Duration>) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            let interval = interval.map(clock::to_smoltcp_duration);
+            connection.socket_mut().set_keep_alive(interval);
+            self.touch(id);
+            self.rouse();
+        }
+    }
+}
+
+fn read_error(end: End) -> ReadError {
+    match end {
+        End::Reset => ReadError::ConnectionReset,
+        End::TimedOut => ReadError::ConnectionTimedOut,
+        End::Aborted => ReadError::ConnectionAborted,
+    }
 }
 
 /// Keeps `waker` in place of whoever waited before.
-fn keep(slot: &mut Option<Waker>, waker: &Waker) {
+pub(crate) fn keep(slot: &mut Option<Waker>, waker: &Waker) {
     match slot {
         Some(old) if old.will_wake(waker) => {}
         _ => *slot = Some(waker.clone()),

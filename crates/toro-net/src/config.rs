@@ -16,6 +16,10 @@ pub struct Config {
     pub address: Address,
     /// The name told to the DHCP server; empty for none.
     pub hostname: String,
+    /// Name servers instead of those that DHCP names: addresses with or without a port, with commas between.
+    pub dns: &'static str,
+    /// Names with their addresses, which no server is asked for: `name:address,name:address`.
+    pub hosts: &'static str,
     /// Bits that no peer can know: table order, sequence numbers and ports follow from them.
     pub seed: [u64; 2],
     /// Ring sizes of a connection.
@@ -88,6 +92,8 @@ impl Config {
         Self {
             address: Address::Dhcp,
             hostname: String::new(),
+            dns: "",
+            hosts: "",
             seed,
             buffers: Buffers::default(),
             growth: Growth::default(),

@@ -1,6 +1,7 @@
 //! [`Connection`]: one TCP connection, a smoltcp socket in a set of its own and what the stack knows besides.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use core::task::Waker;
 use core::time::Duration;
 
@@ -91,6 +92,8 @@ pub(crate) struct Connection {
     pub(crate) draining: bool,
     /// Its timer has fired since it last had the chance to send.
     pub(crate) expired: bool,
+    /// Counts for the listener that has made it, if that has a limit.
+    pub(crate) share: Option<Rc<()>>,
 }
 
 impl Connection {
@@ -123,6 +126,7 @@ impl Connection {
             segment: 0,
             draining: false,
             expired: false,
+            share: None,
         }
     }
 
@@ -188,7 +192,7 @@ impl Connection {
     }
 
     /// A read would not wait.
-    fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         let socket = self.socket();
         socket.can_recv() || (!socket.may_recv() && !is_opening(socket.state()))
     }
@@ -205,6 +209,24 @@ impl Connection {
             socket.send_capacity() / 2
         };
         !socket.may_send() || socket.send_queue() <= enough
+    }
+
+    /// A write would not wait, be it for a single byte.
+    pub(crate) fn takes_bytes(&self) -> bool {
+        let socket = self.socket();
+        match socket.may_send() {
+            true if self.draining => socket.send_queue() == 0,
+            true => socket.can_send(),
+            false => !is_opening(socket.state()),
+        }
+    }
+
+    /// Whether the peer has everything, the end of the stream included, or nothing more can reach it.
+    pub(crate) fn has_delivered_all(&self) -> bool {
+        matches!(
+            self.socket().state(),
+            tcp::State::FinWait2 | tcp::State::TimeWait | tcp::State::Closed
+        )
     }
 
     /// Notes what went out, and brings Reno in at the first retransmission (see [`tune`](crate::config::tune)).

@@ -18,6 +18,8 @@ pub enum BindError {
 pub enum AcceptError {
     /// The listener is closed.
     Closed,
+    /// Nobody waits to be accepted, and the listener is not to wait.
+    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -50,6 +52,8 @@ pub enum ReadError {
     ConnectionAborted,
     /// The read timeout has passed.
     TimedOut,
+    /// Nothing has arrived, and the stream is not to wait.
+    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -67,6 +71,49 @@ pub enum WriteError {
     ShutDown,
     /// The write timeout has passed.
     TimedOut,
+    /// There is no room, and the stream is not to wait.
+    WouldBlock,
+    /// This core has no network.
+    NoStack,
+}
+
+/// Why a datagram could not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no address or no route yet, or nobody can have that address.
+    Unreachable,
+    /// It is longer than a packet of the card.
+    TooLong,
+    /// The socket is connected to nobody.
+    NotConnected,
+    /// The peer has said that it has no such port; told once.
+    Refused,
+    /// This core has no network.
+    NoStack,
+}
+
+/// Why no datagram could be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveError {
+    /// The read timeout has passed.
+    TimedOut,
+    /// Nothing has arrived, and the socket is not to wait.
+    WouldBlock,
+    /// The peer has said that it has no such port; told once.
+    Refused,
+    /// This core has no network.
+    NoStack,
+}
+
+/// Why a machine has given no sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingError {
+    /// There is no address or no route yet, or nobody can have that address.
+    Unreachable,
+    /// No answer came in time.
+    TimedOut,
+    /// Too many machines are asked already.
+    TooMany,
     /// This core has no network.
     NoStack,
 }
@@ -90,6 +137,7 @@ describe!(BindError {
 });
 describe!(AcceptError {
     Closed => "the listener is closed",
+    WouldBlock => "nobody to accept yet",
     NoStack => "this core has no network",
 });
 describe!(ConnectError {
@@ -105,6 +153,7 @@ describe!(ReadError {
     ConnectionTimedOut => "the peer has gone silent",
     ConnectionAborted => "connection aborted",
     TimedOut => "timed out",
+    WouldBlock => "nothing to read yet",
     NoStack => "this core has no network",
 });
 describe!(WriteError {
@@ -113,5 +162,25 @@ describe!(WriteError {
     ConnectionAborted => "connection aborted",
     ShutDown => "the connection is shut down for writing",
     TimedOut => "timed out",
+    WouldBlock => "no room to write yet",
+    NoStack => "this core has no network",
+});
+describe!(SendError {
+    Unreachable => "no route to the peer",
+    TooLong => "the datagram is longer than a packet",
+    NotConnected => "the socket is connected to nobody",
+    Refused => "the peer has no such port",
+    NoStack => "this core has no network",
+});
+describe!(ReceiveError {
+    TimedOut => "timed out",
+    WouldBlock => "no datagram yet",
+    Refused => "the peer has no such port",
+    NoStack => "this core has no network",
+});
+describe!(PingError {
+    Unreachable => "no route to the machine",
+    TimedOut => "the machine does not answer",
+    TooMany => "too many machines are asked already",
     NoStack => "this core has no network",
 });

@@ -10,6 +10,7 @@ use crate::connection::{Connection, End, Stage};
 use crate::demux::Target;
 use crate::device::Phy;
 use crate::echo;
+use crate::extension::Dropped;
 use crate::half_open::{self, HalfOpen};
 use crate::neighbours::{self, ARP_FRAME_LEN, Advice, Station};
 use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_ARP, Packet, Segment};
@@ -38,6 +39,15 @@ impl Stack {
             }
             Err(reason) => Err(reason),
         };
+        let taken = taken.or_else(|reason| {
+            let bytes = frame;
+            let dropped = Dropped {
+                bytes,
+                trusted,
+                reason,
+            };
+            self.offer(now, dropped)
+        });
         let Err(reason) = taken else {
             return true;
         };
@@ -182,6 +192,9 @@ impl Stack {
         let connection = self.promote(now, id, &request, segment)?;
         self.hand_to_connection(now, connection, frame, segment)?;
         if let Some(listener) = self.listeners.get_mut(segment.tuple.local_port) {
+            if let Some(connection) = self.connections.get_mut(connection) {
+                connection.share = listener.share();
+            }
             listener.push(connection);
         }
         Ok(())

@@ -1,8 +1,11 @@
-//! The traits of `embedded-io` for [`TcpStream`].
+//! The traits of `embedded-io` and `embedded-io-async` for [`TcpStream`].
+//!
+//! The blocking ones know time-outs and streams that are not to wait; those for futures always wait.
 
 use core::fmt;
+use core::future::poll_fn;
 
-use embedded_io::{ErrorKind, ErrorType, Read, Write};
+use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 
 use crate::error::{ReadError, WriteError};
 use crate::tcp::TcpStream;
@@ -40,6 +43,10 @@ impl embedded_io::Error for StreamError {
                 ErrorKind::TimedOut
             }
             Self::Write(WriteError::ShutDown) => ErrorKind::BrokenPipe,
+            // The traits have no word for it.
+            Self::Read(ReadError::WouldBlock) | Self::Write(WriteError::WouldBlock) => {
+                ErrorKind::Other
+            }
             Self::Read(ReadError::NoStack) | Self::Write(WriteError::NoStack) => {
                 ErrorKind::NotConnected
             }
@@ -47,44 +54,59 @@ impl embedded_io::Error for StreamError {
     }
 }
 
-impl ErrorType for TcpStream {
-    type Error = StreamError;
+/// Implements the traits for a stream and for a reference to one: reading and writing need no more.
+macro_rules! implement {
+    ($($stream:ty),+) => {$(
+        impl ErrorType for $stream {
+            type Error = StreamError;
+        }
+
+        impl Read for $stream {
+            fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+                TcpStream::read(self, buffer).map_err(StreamError::Read)
+            }
+        }
+
+        impl ReadReady for $stream {
+            fn read_ready(&mut self) -> Result<bool, StreamError> {
+                Ok(self.can_read())
+            }
+        }
+
+        impl Write for $stream {
+            fn write(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
+                TcpStream::write(self, bytes).map_err(StreamError::Write)
+            }
+
+            /// Does nothing: a write sends at once.
+            fn flush(&mut self) -> Result<(), StreamError> {
+                Ok(())
+            }
+        }
+
+        impl WriteReady for $stream {
+            fn write_ready(&mut self) -> Result<bool, StreamError> {
+                Ok(self.can_write())
+            }
+        }
+
+        impl embedded_io_async::Read for $stream {
+            async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+                poll_fn(|cx| self.poll_read(cx, buffer)).await.map_err(StreamError::Read)
+            }
+        }
+
+        impl embedded_io_async::Write for $stream {
+            async fn write(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
+                poll_fn(|cx| self.poll_write(cx, bytes)).await.map_err(StreamError::Write)
+            }
+
+            /// Does nothing: a write sends at once.
+            async fn flush(&mut self) -> Result<(), StreamError> {
+                Ok(())
+            }
+        }
+    )+};
 }
 
-impl Read for TcpStream {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
-        TcpStream::read(self, buffer).map_err(StreamError::Read)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
-        TcpStream::write(self, bytes).map_err(StreamError::Write)
-    }
-
-    /// Does nothing: a write sends at once.
-    fn flush(&mut self) -> Result<(), StreamError> {
-        Ok(())
-    }
-}
-
-impl ErrorType for &TcpStream {
-    type Error = StreamError;
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
-        TcpStream::read(self, buffer).map_err(StreamError::Read)
-    }
-}
-
-impl Write for &TcpStream {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
-        TcpStream::write(self, bytes).map_err(StreamError::Write)
-    }
-
-    /// Does nothing: a write sends at once.
-    fn flush(&mut self) -> Result<(), StreamError> {
-        Ok(())
-    }
-}
+implement!(TcpStream, &TcpStream);

@@ -10,13 +10,14 @@
 //! - `growth` makes send rings larger, and sends long packets through a device that cuts them.
 //! - `egress` lets those send that something happened to, timers included.
 //! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
+//! - `extension` is where `datagrams` hangs, UDP and pings, and on top of those `lookup`; they come with the first socket that needs them.
 //!
 //! Everything up to here takes the time, the device and its secrets as arguments and runs on the host.
 //!
-//! On top, `poll` holds the stack of a core and takes its turns. Programs have two faces: `tcp`, the blocking sockets
-//! for threads, and `toro_service`, the event loop, whose calls `dispatch` makes.
+//! On top, `poll` holds the stack of a core and takes its turns. Programs have three faces: the sockets of `tcp_listener` and
+//! `tcp`, blocking for threads and with futures for tasks, and `toro_service`, the event loop, whose calls `dispatch` makes.
 //!
-//! Left out: IPv6, UDP sockets, fragments (dropped and counted), path MTU discovery, PAWS.
+//! Left out: IPv6, fragments (dropped and counted), path MTU discovery, PAWS.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -33,12 +34,16 @@ mod checksum;
 mod clock;
 mod config;
 mod connection;
+mod datagram_calls;
+mod datagrams;
 mod demux;
 mod device;
 mod dispatch;
+mod dns;
 mod echo;
 mod egress;
 mod error;
+mod extension;
 mod growth;
 mod half_open;
 mod ingress;
@@ -47,23 +52,35 @@ mod io;
 mod isn;
 mod listener;
 mod local;
+mod lookup;
+mod names;
 mod neighbours;
 mod packet;
+mod ping;
+mod pings;
 mod poll;
 mod random;
+mod route;
 mod seat;
 mod segment;
 mod stack;
 mod stats;
 mod tcp;
+mod tcp_listener;
 mod time_wait;
+mod udp;
 
 pub use address::{Address, ParseAddressError, parse_ip};
 pub use calls::{ConnectionId, Shutdown};
 pub use config::{Buffers, Config, Growth, Limits, Times};
-pub use error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+pub use datagram_calls::{PingId, UdpId};
+pub use error::{
+    AcceptError, BindError, ConnectError, PingError, ReadError, ReceiveError, SendError, WriteError,
+};
 pub use io::StreamError;
 pub use local::Addresses;
+pub use lookup::{ConnectToError, LookupError, looked_up, lookup};
+pub use ping::{ping, pinged};
 pub use poll::{
     Serving, addresses, init, is_init, join, run, serve, serve_on_each_core, stats,
     wait_for_address,
@@ -71,7 +88,9 @@ pub use poll::{
 pub use seat::{Seat, seats};
 pub use stack::Stack;
 pub use stats::{DropReason, Stats};
-pub use tcp::{Accept, TcpListener, TcpStream};
+pub use tcp::TcpStream;
+pub use tcp_listener::{Accept, TcpListener};
 pub use toro_service::{Closed, Conn, Output, Service};
+pub use udp::UdpSocket;
 
 use toro_queue::slab;

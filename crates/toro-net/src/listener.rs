@@ -1,6 +1,7 @@
 //! [`Listeners`]: bound ports, the connections that wait to be accepted, and who waits for them.
 
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::task::Waker;
@@ -12,8 +13,10 @@ pub(crate) struct Listener {
     port: u16,
     /// The address it is bound to; `None` for each of ours.
     address: Option<Ipv4Addr>,
-    /// Most that [`waiting`](Self::waiting) and [`half_open`](Self::half_open) may be together.
-    backlog: usize,
+    /// Most that [`ready`](Self::ready) and [`half_open`](Self::half_open) may be together.
+    pub(crate) backlog: usize,
+    /// Most connections that may exist at a time.
+    limit: Option<Limit>,
     /// Requests on their way.
     pub(crate) half_open: usize,
     /// Established and not yet accepted, oldest first.
@@ -22,10 +25,29 @@ pub(crate) struct Listener {
     next_acceptor: u64,
 }
 
+/// A number of connections, each of which holds a share until it is over.
+struct Limit {
+    most: usize,
+    share: Rc<()>,
+}
+
 impl Listener {
     /// Whether another request may come in.
     pub(crate) fn has_room(&self) -> bool {
-        self.half_open + self.ready.len() < self.backlog
+        let is_below =
+            |limit: &Limit| self.half_open + Rc::strong_count(&limit.share) <= limit.most;
+        self.half_open + self.ready.len() < self.backlog && self.limit.as_ref().is_none_or(is_below)
+    }
+
+    /// Lets at most `most` connections exist at a time, of those made from now on.
+    pub(crate) fn set_limit(&mut self, most: usize) {
+        let share = Rc::new(());
+        self.limit = Some(Limit { most, share });
+    }
+
+    /// What a new connection holds as long as it exists.
+    pub(crate) fn share(&self) -> Option<Rc<()>> {
+        self.limit.as_ref().map(|limit| Rc::clone(&limit.share))
     }
 
     /// Adds an established connection and wakes one acceptor.
@@ -82,6 +104,7 @@ impl Listeners {
             port,
             address,
             backlog,
+            limit: None,
             half_open: 0,
             ready: VecDeque::new(),
             acceptors: VecDeque::new(),
@@ -129,6 +152,23 @@ mod tests {
         assert!(listeners.bind(None, 22, 1));
         assert!(listeners.unbind(80).is_some());
         assert!(listeners.bind(None, 80, 1));
+    }
+
+    #[test]
+    fn a_limit_counts_what_exists_and_what_is_on_its_way() {
+        let mut listeners = Listeners::new();
+        listeners.bind(None, 80, 8);
+        let listener = listeners.get_mut(80).expect("it is bound");
+        assert!(listener.share().is_none());
+        listener.set_limit(2);
+        let first = listener.share();
+        assert!(listener.has_room());
+        listener.half_open = 1;
+        assert!(!listener.has_room());
+        drop(first);
+        assert!(listener.has_room());
+        listener.half_open = 2;
+        assert!(!listener.has_room());
     }
 
     #[test]

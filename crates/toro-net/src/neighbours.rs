@@ -147,6 +147,13 @@ impl Neighbours {
         Advice::LearnAndAnswer
     }
 
+    /// The station that has `address`, and when it was last heard of.
+    pub(crate) fn find(&self, address: Ipv4Addr) -> Option<([u8; 6], Instant)> {
+        let same = |known: &&Known| known.station.address == address;
+        let known = self.known.iter().find(same)?;
+        Some((known.station.mac, known.taught))
+    }
+
     /// Notes that `station` has proved itself. Returns whether smoltcp should be told.
     pub(crate) fn confirm(&mut self, now: Instant, station: Station) -> bool {
         let fresh = |known: &Known| known.station == station && now < known.taught + FRESH;
@@ -181,13 +188,29 @@ impl Neighbours {
 
 /// Writes over `frame` the reply in which `from` names its address to `to`.
 pub(crate) fn write_reply(frame: &mut [u8], from: Station, to: Station) {
+    write(frame, ArpOperation::Reply, from, to);
+}
+
+/// Writes over `frame` the request in which `from` asks everybody for `address`.
+pub(crate) fn write_request(frame: &mut [u8], from: Station, address: Ipv4Addr) {
+    let everybody = Station {
+        mac: EthernetAddress::BROADCAST.0,
+        address,
+    };
+    write(frame, ArpOperation::Request, from, everybody);
+    // RFC 826: the address that is asked for is not known yet.
+    frame[ARP_FRAME_LEN - 10..ARP_FRAME_LEN - 4].fill(0);
+}
+
+#[inline]
+fn write(frame: &mut [u8], operation: ArpOperation, from: Station, to: Station) {
     let ethernet = EthernetRepr {
         src_addr: EthernetAddress(from.mac),
         dst_addr: EthernetAddress(to.mac),
         ethertype: EthernetProtocol::Arp,
     };
     let arp = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Reply,
+        operation,
         source_hardware_addr: EthernetAddress(from.mac),
         source_protocol_addr: from.address,
         target_hardware_addr: EthernetAddress(to.mac),

@@ -17,9 +17,12 @@ pub(crate) const TCP_LEN: usize = 20;
 /// TCP's number in the IPv4 header.
 pub(crate) const PROTOCOL_TCP: u8 = 6;
 
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_UDP: u8 = 17;
-const ETHERTYPE_IPV4: u16 = 0x0800;
+/// ICMP's.
+pub(crate) const PROTOCOL_ICMP: u8 = 1;
+/// UDP's.
+pub(crate) const PROTOCOL_UDP: u8 = 17;
+/// IPv4's number in the Ethernet header.
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 /// ARP's number in the Ethernet header.
 pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
 const DHCP_SERVER_PORT: u16 = 67;

@@ -153,6 +153,12 @@ impl Serving {
         self.address
     }
 
+    /// Lets at most `most` connections exist at a time, of those that come from now on; requests beyond are dropped, and
+    /// their peers ask again.
+    pub fn set_max_connections(&self, most: usize) {
+        with_stack(|stack| stack.limit(self.address.port(), None, Some(most)));
+    }
+
     /// Parks the calling thread for ever: the service does not need it.
     pub fn for_ever(&self) -> ! {
         loop {

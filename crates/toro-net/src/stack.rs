@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::demux::Demux;
 use crate::device::Wire;
 use crate::dispatch::Services;
+use crate::extension::Extension;
 use crate::half_open::HalfOpenTable;
 use crate::interfaces::Interfaces;
 use crate::listener::Listeners;
@@ -62,6 +63,8 @@ pub struct Stack {
     pub(crate) hops: usize,
     /// That frame was passed on by one of them.
     pub(crate) is_passed: bool,
+    /// What is there besides TCP over IPv4.
+    pub(crate) extension: Option<Box<dyn Extension>>,
     /// Wakes the thread that takes the turns, while it sleeps.
     sleeper: Option<Waker>,
 }
@@ -92,6 +95,7 @@ impl Stack {
             seat: None,
             hops: 0,
             is_passed: false,
+            extension: None,
             sleeper: None,
             config,
             secrets,
@@ -123,6 +127,7 @@ impl Stack {
     pub fn advance(&mut self, now: Instant) {
         self.expire(now);
         self.send_local(now);
+        self.advance_extensions(now);
         self.send_dirty(now);
         self.wire.flush();
     }
@@ -139,6 +144,7 @@ impl Stack {
             self.half_open.next_deadline(),
             self.time_wait.next_deadline(),
             self.services.next_deadline(),
+            self.extension.as_ref().and_then(|it| it.next_deadline()),
         ];
         deadlines.into_iter().flatten().min()
     }

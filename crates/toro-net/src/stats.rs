@@ -36,6 +36,8 @@ pub enum DropReason {
     UnsolicitedArp,
     /// A frame for another core, which had too much waiting.
     CoreBusy,
+    /// A datagram for a socket whose queue was full.
+    QueueFull,
     /// A reply that found no free transmit buffer.
     TransmitFull,
 }

@@ -1,148 +1,48 @@
-//! Blocking sockets with the names of `std::net`, over the stack of the running core.
+//! [`TcpStream`]: a connection with the names of `std::net`, over the stack of the running core.
 //!
-//! A socket belongs to the core that made it. Each call has a `poll_` sister for futures.
+//! A socket belongs to the core that made it. Each call has a sister for futures: `poll_` before its name, or the traits
+//! of `embedded-io-async` ([`io`](crate::io)).
 
 use core::cell::Cell;
 use core::future::{self, Future};
 use core::marker::PhantomData;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
-use core::pin::Pin;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use toro_time::Instant;
 
 use crate::calls::{ConnectionId, Shutdown};
-use crate::error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+use crate::error::{ConnectError, ReadError, WriteError};
 use crate::poll::with_stack;
 
 /// Keeps a socket on its core: a raw pointer is neither `Send` nor `Sync`.
-type OnThisCore = PhantomData<*const ()>;
-
-/// A bound port that takes connections.
-///
-/// Connections are completed, and their first bytes kept, whether or not somebody is in [`accept`](Self::accept).
-#[derive(Debug)]
-pub struct TcpListener {
-    address: SocketAddrV4,
-    ticket: Cell<Option<u64>>,
-    core: OnThisCore,
-}
-
-impl TcpListener {
-    /// Binds `address`; the unspecified address stands for each of ours, port 0 for a free one.
-    ///
-    /// # Errors
-    /// Fails if the port is taken, the address is not ours, or this core has no network.
-    pub fn bind(address: impl Into<SocketAddr>) -> Result<Self, BindError> {
-        let address = match address.into() {
-            SocketAddr::V4(address) => address,
-            SocketAddr::V6(address) if address.ip().is_unspecified() => {
-                SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port())
-            }
-            SocketAddr::V6(_) => return Err(BindError::NotOurAddress),
-        };
-        let bound = with_stack(|stack| stack.bind(address)).ok_or(BindError::NoStack)??;
-        Ok(Self {
-            address: bound,
-            ticket: Cell::new(None),
-            core: PhantomData,
-        })
-    }
-
-    /// Takes the oldest connection; waits for one.
-    ///
-    /// # Errors
-    /// Fails if the listener is closed.
-    pub fn accept(&self) -> Result<(TcpStream, SocketAddr), AcceptError> {
-        toro_sched::block_on_for("network", self.accepted())
-    }
-
-    /// As [`accept`](Self::accept), for futures.
-    pub fn accepted(&self) -> Accept<'_> {
-        Accept {
-            listener: self,
-            ticket: None,
-        }
-    }
-
-    /// As [`accept`](Self::accept), for one poller per listener.
-    pub fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(TcpStream, SocketAddr), AcceptError>> {
-        let mut ticket = self.ticket.get();
-        let polled = self.poll_with(&mut ticket, cx);
-        self.ticket.set(ticket);
-        polled
-    }
-
-    fn poll_with(
-        &self,
-        ticket: &mut Option<u64>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(TcpStream, SocketAddr), AcceptError>> {
-        let accepted = with_stack(|stack| {
-            let id = core::task::ready!(stack.accept(self.address.port(), ticket, cx.waker()))?;
-            let peer = stack.peer_addr(id).ok_or(AcceptError::Closed)?;
-            Poll::Ready(Ok((TcpStream::new(id), SocketAddr::V4(peer))))
-        });
-        accepted.unwrap_or(Poll::Ready(Err(AcceptError::NoStack)))
-    }
-
-    /// The address it is bound to, with the port it got.
-    pub fn local_addr(&self) -> SocketAddr {
-        SocketAddr::V4(self.address)
-    }
-}
-
-impl Drop for TcpListener {
-    fn drop(&mut self) {
-        with_stack(|stack| stack.unbind(Instant::now(), self.address.port()));
-    }
-}
-
-/// The next connection of a listener; dropping it gives up the place in the line.
-#[derive(Debug)]
-pub struct Accept<'a> {
-    listener: &'a TcpListener,
-    ticket: Option<u64>,
-}
-
-impl Future for Accept<'_> {
-    type Output = Result<(TcpStream, SocketAddr), AcceptError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let listener = self.listener;
-        listener.poll_with(&mut self.ticket, cx)
-    }
-}
-
-impl Drop for Accept<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            with_stack(|stack| stack.leave_line(self.listener.address.port(), ticket));
-        }
-    }
-}
+pub(crate) type OnThisCore = PhantomData<*const ()>;
 
 /// A TCP connection.
 ///
-/// Dropping it delivers what was written and ends the stream, without waiting for that.
+/// Dropping it delivers what was written and ends the stream, without waiting for that (but see
+/// [`set_linger`](Self::set_linger)).
 #[derive(Debug)]
 pub struct TcpStream {
     id: ConnectionId,
     read_timeout: Cell<Option<Duration>>,
     write_timeout: Cell<Option<Duration>>,
+    linger: Cell<Option<Duration>>,
+    nonblocking: Cell<bool>,
+    error_taken: Cell<bool>,
     core: OnThisCore,
 }
 
 impl TcpStream {
-    fn new(id: ConnectionId) -> Self {
+    pub(crate) fn new(id: ConnectionId) -> Self {
         Self {
             id,
             read_timeout: Cell::new(None),
             write_timeout: Cell::new(None),
+            linger: Cell::new(None),
+            nonblocking: Cell::new(false),
+            error_taken: Cell::new(false),
             core: PhantomData,
         }
     }
@@ -152,8 +52,16 @@ impl TcpStream {
     /// # Errors
     /// Says how the attempt failed.
     pub fn connect(address: impl Into<SocketAddr>) -> Result<Self, ConnectError> {
+        toro_sched::block_on_for("network", Self::connected(address))
+    }
+
+    /// As [`connect`](Self::connect), for futures.
+    ///
+    /// # Errors
+    /// Says how the attempt failed.
+    pub async fn connected(address: impl Into<SocketAddr>) -> Result<Self, ConnectError> {
         let stream = Self::start(address.into())?;
-        toro_sched::block_on_for("network", future::poll_fn(|cx| stream.poll_connected(cx)))?;
+        future::poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
 
@@ -165,13 +73,8 @@ impl TcpStream {
         address: impl Into<SocketAddr>,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        let stream = Self::start(address.into())?;
-        let connected = future::poll_fn(|cx| stream.poll_connected(cx));
-        let deadline = Instant::now() + timeout;
-        match toro_sched::block_on_until(deadline, connected) {
-            Some(outcome) => outcome.map(|()| stream),
-            None => Err(ConnectError::TimedOut),
-        }
+        toro_sched::block_on_until(Instant::now() + timeout, Self::connected(address))
+            .unwrap_or(Err(ConnectError::TimedOut))
     }
 
     /// Begins to connect; [`poll_connected`](Self::poll_connected) tells the outcome.
@@ -246,6 +149,9 @@ impl TcpStream {
     /// # Errors
     /// Fails if the connection is gone, shut down for writing, or the write timeout has passed.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, WriteError> {
+        if self.nonblocking.get() && !self.can_write() {
+            return Err(WriteError::WouldBlock);
+        }
         let written = future::poll_fn(|cx| self.poll_write(cx, bytes));
         match self.write_timeout.get() {
             None => toro_sched::block_on_for("network", written),
@@ -310,6 +216,52 @@ impl TcpStream {
         with_stack(|stack| stack.set_nodelay(self.id, nodelay));
     }
 
+    /// Whether small writes are sent at once.
+    pub fn nodelay(&self) -> bool {
+        with_stack(|stack| stack.nodelay(self.id)).unwrap_or(true)
+    }
+
+    /// Asks a silent peer for a sign of life after each `interval`; `None` for never. 75 s from the start.
+    pub fn set_keepalive(&self, interval: Option<Duration>) {
+        with_stack(|stack| stack.set_keepalive(self.id, interval));
+    }
+
+    /// Makes reads and writes fail where they would wait (`true`), or wait. Futures wait in any case.
+    ///
+    /// The stack takes its turns on a thread of this core: who asks again and again must yield in between.
+    pub fn set_nonblocking(&self, nonblocking: bool) {
+        self.nonblocking.set(nonblocking);
+    }
+
+    /// Says what dropping does: by default what was written is delivered afterwards. With a time, dropping waits for the
+    /// peer to acknowledge everything, at most so long; with a time of zero the connection is reset and the rest is lost.
+    ///
+    /// A drop that waits parks its thread: in a task it would hold up all tasks of the core.
+    pub fn set_linger(&self, linger: Option<Duration>) {
+        self.linger.set(linger);
+    }
+
+    /// What dropping waits for, see [`set_linger`](Self::set_linger).
+    pub fn linger(&self) -> Option<Duration> {
+        self.linger.get()
+    }
+
+    /// How the connection has ended, if not by the end of both streams; told once.
+    pub fn take_error(&self) -> Option<ReadError> {
+        let error = with_stack(|stack| stack.error(self.id)).flatten()?;
+        (!self.error_taken.replace(true)).then_some(error)
+    }
+
+    /// Whether a read would not wait.
+    pub fn can_read(&self) -> bool {
+        with_stack(|stack| stack.can_read(self.id)).unwrap_or(true)
+    }
+
+    /// Whether a write of a byte would not wait.
+    pub fn can_write(&self) -> bool {
+        with_stack(|stack| stack.can_write(self.id)).unwrap_or(true)
+    }
+
     /// Ends the connection with a reset; what was not yet delivered is lost.
     pub fn abort(self) {
         with_stack(|stack| stack.abort(Instant::now(), self.id));
@@ -319,6 +271,9 @@ impl TcpStream {
         &self,
         read: impl Future<Output = Result<usize, ReadError>>,
     ) -> Result<usize, ReadError> {
+        if self.nonblocking.get() && !self.can_read() {
+            return Err(ReadError::WouldBlock);
+        }
         match self.read_timeout.get() {
             None => toro_sched::block_on_for("network", read),
             Some(timeout) => toro_sched::block_on_until(Instant::now() + timeout, read)
@@ -327,10 +282,27 @@ impl TcpStream {
     }
 }
 
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Stands for the address of a socket that the stack has forgotten.
+pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
+        match self.linger.get() {
+            None => {}
+            Some(Duration::ZERO) => {
+                with_stack(|stack| stack.abort(Instant::now(), self.id));
+                return;
+            }
+            Some(patience) => {
+                self.shutdown(Shutdown::Write);
+                let delivered = future::poll_fn(|cx| {
+                    with_stack(|stack| stack.poll_delivered(self.id, cx.waker()))
+                        .unwrap_or(Poll::Ready(()))
+                });
+                // Late or not, the stack goes on by itself from here.
+                let _ = toro_sched::block_on_until(Instant::now() + patience, delivered);
+            }
+        }
         with_stack(|stack| stack.close(Instant::now(), self.id));
     }
 }

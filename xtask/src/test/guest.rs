@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 
 use super::cells::{self, Cell};
+use super::peers::Peers;
 use super::report::Report;
 use super::tally::Tally;
 use super::{Depth, disks, failure, ports};
@@ -191,6 +192,17 @@ fn boot(
     wish.cores = setting.cores.unwrap_or(wish.cores);
     setting.cell.change(&mut wish);
     wish.on_free_ports()?;
+    let peers = package.toro().test.peers;
+    let peers = peers.then(|| Peers::start(wish.ports.first().map(|port| port.host)));
+    let peers = peers.transpose().context("cannot play the network")?;
+    if let Some(peers) = &peers {
+        wish.append = format!(
+            "{} {} -- {}",
+            wish.append,
+            peers.kernel_words(),
+            peers.words()
+        );
+    }
     let vm = wish.vm(workspace, package, image)?;
     let mut running = Running::start(&vm.command()).context("cannot boot the image")?;
     let mut players = ports::Players::start(&vm.console_ports);

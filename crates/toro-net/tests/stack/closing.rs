@@ -1,6 +1,6 @@
 //! How connections end.
 
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
@@ -261,4 +261,57 @@ fn thousands_of_connections_leave_nothing_behind() {
         assert!(stats.time_wait <= 64);
     }
     assert_eq!(world.stack.stats().accepted, 2000);
+}
+
+#[test]
+fn what_is_delivered_is_told_when_the_peer_has_all() {
+    let mut world = World::new();
+    world.bind(80);
+    let (client, server) = world.connected(80);
+    let text = [7; 9000];
+    assert_eq!(world.write(server, &text), Poll::Ready(Ok(text.len())));
+    world.stack.shutdown(world.now, server, Shutdown::Write);
+    assert!(
+        world
+            .stack
+            .poll_delivered(server, Waker::noop())
+            .is_pending()
+    );
+    world.settle();
+    let all = world.stack.poll_delivered(server, Waker::noop());
+    assert!(all.is_ready(), "without the peer's own end");
+    assert_eq!(world.client_reads(client).len(), text.len());
+}
+
+#[test]
+fn a_reset_is_told_to_who_asks() {
+    let mut world = World::new();
+    world.bind(80);
+    let (client, server) = world.connected(80);
+    assert_eq!(world.stack.error(server), None);
+    world.client.tcp(client).abort();
+    world.settle();
+    assert_eq!(world.stack.error(server), Some(ReadError::ConnectionReset));
+    assert!(world.stack.can_read(server) && world.stack.can_write(server));
+}
+
+#[test]
+fn readiness_is_told_without_waiting() {
+    let mut world = World::new();
+    world.bind(80);
+    assert!(!world.stack.can_accept(80));
+    let (client, server) = world.connected(80);
+    assert!(!world.stack.can_read(server) && world.stack.can_write(server));
+    world.client.tcp(client).send_slice(b"x").unwrap();
+    world.settle();
+    assert!(world.stack.can_read(server));
+    // The client reads nothing: its ring and ours fill.
+    while world.stack.can_write(server) {
+        assert!(world.write(server, &[0; 4096]).is_ready());
+        world.settle();
+    }
+    assert!(world.write(server, b"x").is_pending());
+    world.client_reads(client);
+    world.settle();
+    assert!(world.stack.can_write(server));
 }

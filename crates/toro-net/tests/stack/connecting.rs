@@ -294,3 +294,25 @@ fn a_reader_is_woken_by_data_and_not_by_acknowledgements() {
     world.settle();
     assert_eq!(reader.0.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn a_listener_keeps_to_its_limit() {
+    let mut world = World::new();
+    world.bind(80);
+    world.stack.limit(80, None, Some(2));
+    let (_, first) = world.connected(80);
+    let (second, _) = world.connected(80);
+    let third = world.client.connect((ADDRESS, 80));
+    world.settle();
+    assert_eq!(world.client_state(third), State::SynSent);
+    let dropped = world
+        .stack
+        .stats()
+        .dropped(toro_net::DropReason::BacklogFull);
+    assert!(dropped > 0, "the request was dropped, not refused");
+    // A place becomes free, and the request comes again by itself.
+    world.stack.abort(world.now, first);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.client_state(third), State::Established);
+    assert_eq!(world.client_state(second), State::Established);
+}

@@ -7,10 +7,12 @@
     reason = "test data wraps on purpose, and a test may panic"
 )]
 
+mod bytes;
 mod circle;
 mod closing;
 mod connecting;
 mod cost;
+mod datagrams;
 mod dhcp;
 mod growth;
 mod hostile;
