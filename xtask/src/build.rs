@@ -40,6 +40,9 @@ pub(crate) struct Extras {
     /// Let every core have a network stack of its own, where the card has a queue pair for it.
     #[arg(long)]
     pub(crate) multiqueue: bool,
+    /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
+    #[arg(long)]
+    pub(crate) virtio_fs: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -105,9 +108,13 @@ pub(crate) fn build_with(
 impl Extras {
     /// Their names, which are features of the facade too.
     fn names(self) -> impl Iterator<Item = &'static str> {
-        [(self.lines, "lines"), (self.multiqueue, "multiqueue")]
-            .into_iter()
-            .filter_map(|(wanted, name)| wanted.then_some(name))
+        [
+            (self.lines, "lines"),
+            (self.multiqueue, "multiqueue"),
+            (self.virtio_fs, "virtio-fs"),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, name)| wanted.then_some(name))
     }
 
     /// What makes cargo build them in.

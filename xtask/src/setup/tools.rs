@@ -37,6 +37,10 @@ pub(crate) enum Tool {
     Gdb,
     RedisTools,
     VhostDeviceVsock,
+    Virtiofsd,
+    /// The headers with which virtiofsd is built.
+    LibcapNg,
+    Libseccomp,
 }
 
 impl Tool {
@@ -57,6 +61,9 @@ impl Tool {
         Self::Gdb,
         Self::RedisTools,
         Self::VhostDeviceVsock,
+        Self::LibcapNg,
+        Self::Libseccomp,
+        Self::Virtiofsd,
     ];
 
     /// What `cargo xtask test` drives images with.
@@ -73,6 +80,7 @@ impl Tool {
         Self::Ip,
         Self::RedisTools,
         Self::VhostDeviceVsock,
+        Self::Virtiofsd,
     ];
 
     /// What `cargo xtask bench` and `profile` measure with.
@@ -131,6 +139,15 @@ impl Tool {
                     needs: &[],
                 },
             ),
+            Self::Virtiofsd => (
+                "virtiofsd",
+                Source::Crate {
+                    version: "1.14.0",
+                    needs: &[Self::LibcapNg, Self::Libseccomp],
+                },
+            ),
+            Self::LibcapNg => ("/usr/include/cap-ng.h", package("libcap-ng-dev")),
+            Self::Libseccomp => ("/usr/include/seccomp.h", package("libseccomp-dev")),
         }
     }
 
