@@ -40,9 +40,9 @@ pub(crate) struct Extras {
     /// Let every core have a network stack of its own, where the card has a queue pair for it.
     #[arg(long)]
     pub(crate) multiqueue: bool,
-    /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
+    /// Put the metrics and the status page into the image; `metrics=9100` on its command line starts them.
     #[arg(long)]
-    pub(crate) virtio_fs: bool,
+    pub(crate) metrics: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -111,7 +111,7 @@ impl Extras {
         [
             (self.lines, "lines"),
             (self.multiqueue, "multiqueue"),
-            (self.virtio_fs, "virtio-fs"),
+            (self.metrics, "metrics"),
         ]
         .into_iter()
         .filter_map(|(wanted, name)| wanted.then_some(name))

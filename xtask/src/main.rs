@@ -15,6 +15,7 @@ mod ci;
 mod image;
 mod iso;
 mod netns;
+mod packages;
 mod process;
 mod qemu;
 mod run;

@@ -15,7 +15,6 @@ mod peers;
 mod ports;
 mod report;
 mod server;
-mod share;
 mod soak;
 mod tally;
 mod tree;

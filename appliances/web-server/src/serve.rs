@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use toro::metrics::Requests;
 use toro::net::{Conn, Output, Service};
 use toro::time::{Instant, SystemTime};
 use toro_http::{Body, Connection, Limits, MIN_OUTPUT, Status, Step, Then};
@@ -28,6 +29,9 @@ const LINGER: Duration = Duration::from_secs(2);
 const RING: usize = 2 * 1024;
 /// No request needs more.
 const INPUT_MAX: usize = LIMITS.head_bytes + LIMITS.body;
+
+/// What `metrics=` shows of it.
+static REQUESTS: Requests = Requests::new("http");
 
 /// Answers requests for all connections.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ enum Rest {
 
 impl Server {
     pub(crate) fn new() -> Self {
+        REQUESTS.announce();
         Self {
             http: Connection::new(LIMITS),
             files: Files::new(),
@@ -92,6 +97,7 @@ impl Server {
             if place.is_empty() {
                 break;
             }
+            let begun = Requests::begin();
             match self
                 .http
                 .step(&input[consumed..], &mut self.files, time, place)
@@ -106,6 +112,7 @@ impl Server {
                     consumed += len;
                     visit.deadline = None;
                     visit.send(conn, body, then, output);
+                    REQUESTS.end(begun);
                 }
                 Step::Read => break,
                 Step::Flush => {

@@ -14,5 +14,4 @@ pub mod lines;
 pub mod report;
 pub mod sample;
 pub mod session;
-pub mod share;
 pub mod symbols;

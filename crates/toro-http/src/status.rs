@@ -52,7 +52,8 @@ impl Status {
     }
 
     /// The number and the reason phrase.
-    pub(crate) const fn text(self) -> &'static str {
+    #[must_use]
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Ok => "200 OK",
             Self::NoContent => "204 No Content",

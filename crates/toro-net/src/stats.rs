@@ -45,6 +45,28 @@ pub enum DropReason {
 impl DropReason {
     /// How many reasons there are.
     pub const COUNT: usize = Self::TransmitFull as usize + 1;
+
+    /// All of them, in the order of [`Stats::drops`].
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Truncated,
+        Self::OtherStation,
+        Self::EtherType,
+        Self::BadIpHeader,
+        Self::BadChecksum,
+        Self::Fragment,
+        Self::BadSource,
+        Self::NotOurAddress,
+        Self::NoSocket,
+        Self::BadTcpHeader,
+        Self::BadSegment,
+        Self::BacklogFull,
+        Self::HalfOpenFull,
+        Self::ConnectionsFull,
+        Self::UnsolicitedArp,
+        Self::CoreBusy,
+        Self::QueueFull,
+        Self::TransmitFull,
+    ];
 }
 
 /// What a stack has done since it was created.

@@ -28,6 +28,8 @@ mod files;
 mod heap;
 mod intrinsics;
 mod machine;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "mount")]
 mod mounts;
 #[cfg(feature = "net")]
@@ -40,8 +42,6 @@ mod placement;
 #[cfg(feature = "virtio")]
 mod places;
 mod protection;
-#[cfg(feature = "virtio-fs")]
-mod shares;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;

@@ -53,6 +53,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::watchdog::start(info); //          the machine's, if it has one               toro-i6300esb
     #[cfg(feature = "net")]
     crate::statistics::start(info); //        if `stats=` asks for it
+    #[cfg(feature = "metrics")]
+    crate::metrics::start(); //               if `metrics=` asks for it
     info!(
         "boot: main after {} us",
         toro_time::Instant::now().as_nanos() / 1000

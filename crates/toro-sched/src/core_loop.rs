@@ -20,6 +20,7 @@ use crate::idle;
 use crate::roster::Roster;
 use crate::run_queue::RunQueue;
 use crate::stack::StackCache;
+use crate::stats::{Counters, Stats};
 use crate::thread::{Block, OnPanic, SpawnError};
 
 /// What one core schedules.
@@ -33,6 +34,7 @@ struct Core {
     roster: Roster,
     /// Whether the running code is the scheduler's own, or a waker that it has called.
     is_busy: Cell<bool>,
+    counters: Counters,
 }
 
 static CORE: PerCore<Core> = PerCore::new();
@@ -68,7 +70,14 @@ pub fn init(stack: Range<u64>, seed: u64) {
         stacks: StackCache::new(seed),
         roster,
         is_busy: Cell::new(false),
+        counters: Counters::default(),
     });
+}
+
+/// What this core's scheduler has done so far; nothing before its first thread.
+pub fn stats() -> Stats {
+    CORE.try_with(|core| core.counters.read())
+        .unwrap_or_default()
 }
 
 /// Lets every thread that is ready run before this one goes on.
@@ -122,6 +131,7 @@ pub(crate) fn begin(block: &Arc<Block>) -> Result<(), SpawnError> {
 
 /// Takes a thread that has begun in: the scheduler's count of it is `block`.
 fn start(core: &Core, block: Arc<Block>) {
+    core.counters.begun();
     let block = Arc::into_raw(block);
     // SAFETY: 1. a new thread is on no roster; 2. its count is kept until it is buried.
     unsafe { core.roster.insert(block) };
@@ -245,6 +255,7 @@ fn switch_to(core: &Core, next: *const Block) {
     if ptr::eq(previous, next) {
         return;
     }
+    core.counters.switched();
     // SAFETY: the previous thread is alive: it has not ended.
     let from = unsafe { &*previous }.context.get();
     // SAFETY: the next thread is alive: it was queued.
@@ -261,6 +272,7 @@ extern "C" fn bury(ended: *const ()) {
     // SAFETY: the count that `init` or `start` turned into a pointer; the thread runs no more, and this is another stack.
     let block = unsafe { Arc::from_raw(ended.cast::<Block>()) };
     CORE.with(|core| {
+        core.counters.ended();
         // SAFETY: 1. `init` or `start` has put it there.
         unsafe { core.roster.remove(&block) };
         if let Some(stack) = block.take_stack() {
@@ -284,7 +296,7 @@ fn next(core: &Core) -> *const Block {
 #[inline(never)]
 fn wait_for_next(core: &Core) -> *const Block {
     loop {
-        idle::wait(core.mailbox);
+        core.counters.idle(|| idle::wait(core.mailbox));
         open_mail(core);
         collect(core);
         if let Some(block) = core.ready.pop() {

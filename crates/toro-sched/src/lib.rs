@@ -27,14 +27,16 @@ mod join;
 mod roster;
 mod run_queue;
 mod stack;
+mod stats;
 pub mod task;
 mod thread;
 mod wait;
 mod wake;
 
-pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, yield_now};
+pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, stats, yield_now};
 pub use join::{JoinHandle, NoResult};
 pub use roster::{State, ThreadInfo, for_each_thread};
+pub use stats::Stats;
 pub use thread::{
     Builder, DEFAULT_STACK, SpawnError, Thread, current, is_stack_overflow, on_each_core, spawn,
     stack_range, try_current,

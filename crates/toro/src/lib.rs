@@ -68,6 +68,19 @@ pub mod mem {
     pub use toro_mem::{Stats, collect, stats};
 }
 
+/// What a service has answered, for `metrics=` on the command line.
+///
+/// Without the feature `metrics` the same calls exist and do nothing, so that a service is written once.
+pub mod metrics {
+    #[cfg(not(feature = "metrics"))]
+    pub use crate::unmeasured::Requests;
+    #[cfg(feature = "metrics")]
+    pub use toro_metrics::Requests;
+}
+
+#[cfg(not(feature = "metrics"))]
+mod unmeasured;
+
 /// Ranks that compute together, one on each core.
 #[cfg(feature = "mpi")]
 pub mod mpi {

@@ -12,7 +12,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::cpio::Archive;
-use super::{packages, pages};
+use super::pages;
+use crate::packages;
 use crate::process;
 
 const INIT: &str = include_str!("linux_init.c");

@@ -15,7 +15,6 @@ mod kernel;
 mod kv;
 mod linux_guest;
 mod memory;
-mod packages;
 mod pages;
 mod plot;
 mod plugin;

@@ -37,10 +37,7 @@ pub(crate) enum Tool {
     Gdb,
     RedisTools,
     VhostDeviceVsock,
-    Virtiofsd,
-    /// The headers with which virtiofsd is built.
-    LibcapNg,
-    Libseccomp,
+    Chromium,
 }
 
 impl Tool {
@@ -61,9 +58,7 @@ impl Tool {
         Self::Gdb,
         Self::RedisTools,
         Self::VhostDeviceVsock,
-        Self::LibcapNg,
-        Self::Libseccomp,
-        Self::Virtiofsd,
+        Self::Chromium,
     ];
 
     /// What `cargo xtask test` drives images with.
@@ -80,7 +75,7 @@ impl Tool {
         Self::Ip,
         Self::RedisTools,
         Self::VhostDeviceVsock,
-        Self::Virtiofsd,
+        Self::Chromium,
     ];
 
     /// What `cargo xtask bench` and `profile` measure with.
@@ -131,6 +126,7 @@ impl Tool {
             Self::Ip => ("ip", package("iproute2")),
             Self::Lz4 => ("lz4", package("lz4")),
             Self::Gdb => ("gdb", package("gdb")),
+            Self::Chromium => ("chromium", package("chromium")),
             Self::RedisTools => ("redis-cli", package("redis-tools")),
             Self::VhostDeviceVsock => (
                 "vhost-device-vsock",
@@ -139,15 +135,6 @@ impl Tool {
                     needs: &[],
                 },
             ),
-            Self::Virtiofsd => (
-                "virtiofsd",
-                Source::Crate {
-                    version: "1.14.0",
-                    needs: &[Self::LibcapNg, Self::Libseccomp],
-                },
-            ),
-            Self::LibcapNg => ("/usr/include/cap-ng.h", package("libcap-ng-dev")),
-            Self::Libseccomp => ("/usr/include/seccomp.h", package("libseccomp-dev")),
         }
     }
 

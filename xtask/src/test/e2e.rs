@@ -12,6 +12,7 @@ mod load;
 mod malformed;
 mod mappings;
 mod memory;
+mod metrics;
 mod multiqueue;
 mod placement;
 mod protocol;
@@ -81,6 +82,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     placement::run(workspace, tally);
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
     services::run(workspace, tally);
+    metrics::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
         tally.record("e2e: web-server starts", Err(error));
@@ -110,7 +112,7 @@ fn web_server(workspace: &Workspace, tally: &mut Tally, depth: Depth) -> Result<
         machine: Machine::Pc,
         memory: None,
         cell: Cell::PLAIN,
-        archive: None,
+        share: None,
         tap: None,
         monitor: None,
     };
@@ -199,7 +201,7 @@ fn cards(depth: Depth) -> Vec<(String, Machine, Cell)> {
 fn with_card(workspace: &Workspace, setting: Setting) -> Result<()> {
     let tree = tree::write(&workspace.target("test")?.join("tree"))?;
     let setting = Setting {
-        archive: Some(tree.folder.clone()),
+        share: Some(tree.folder.clone()),
         ..setting
     };
     let mut server = Server::start(workspace, &setting)?;
@@ -215,7 +217,7 @@ fn over_user_networking(
 ) -> Result<()> {
     let tree = tree::write(&workspace.target("test")?.join("tree"))?;
     let setting = Setting {
-        archive: Some(tree.folder.clone()),
+        share: Some(tree.folder.clone()),
         ..setting.clone()
     };
     let mut server = Server::start(workspace, &setting)?;

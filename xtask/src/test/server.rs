@@ -11,7 +11,7 @@ use super::cells::Cell;
 use super::client::Client;
 use crate::build::Image;
 use crate::netns::Tap;
-use crate::qemu::{Forward, Machine, Memory, Monitor, Net, Running};
+use crate::qemu::{Forward, Machine, Memory, Monitor, Net, Running, Vm};
 use crate::run::Wish;
 use crate::workspace::Workspace;
 
@@ -33,8 +33,8 @@ pub(super) struct Setting {
     pub(super) memory: Option<Memory>,
     /// What is special about its machine.
     pub(super) cell: Cell,
-    /// The folder of its archive, `None` for its own.
-    pub(super) archive: Option<PathBuf>,
+    /// The folder that it serves, `None` for its own.
+    pub(super) share: Option<PathBuf>,
     /// The tap that it is joined by, `None` for user networking.
     pub(super) tap: Option<Tap>,
     /// Where QEMU's monitor listens, if anywhere.
@@ -55,8 +55,8 @@ impl Server {
         let mut wish = Wish::of(package, setting.machine)?;
         wish.memory = setting.memory.unwrap_or(wish.memory);
         setting.cell.change(&mut wish);
-        if setting.archive.is_some() {
-            wish.archive.clone_from(&setting.archive);
+        if setting.share.is_some() {
+            wish.share.clone_from(&setting.share);
         }
         let forward = Forward::from_free_port(PORT)?;
         wish.ports = vec![forward];
@@ -79,6 +79,11 @@ impl Server {
         if let Some(path) = &setting.monitor {
             vm.extra.extend(Monitor::arguments(path));
         }
+        Self::boot(&vm, address)
+    }
+
+    /// Boots `vm`, whose server answers at `address`, and waits for its first answer.
+    pub(super) fn boot(vm: &Vm, address: SocketAddr) -> Result<Self> {
         let mut server = Self {
             running: Running::start(&vm.command())?,
             address,

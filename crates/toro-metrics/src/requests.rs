@@ -1,0 +1,128 @@
+//! [`Requests`]: what a service has answered, and how long that took.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use toro_arch::core_local::{self, MAX_CORES};
+use toro_sync::SpinLock;
+use toro_time::Instant;
+
+use crate::histogram::{BOUNDS_US, Histogram};
+use crate::text::{Kind, Text};
+
+/// All that were announced.
+static SERVICES: SpinLock<Vec<&'static Requests>> = SpinLock::new(Vec::new());
+
+/// The requests of a service, counted by each core for itself.
+///
+/// ```ignore
+/// static REQUESTS: Requests = Requests::new("http");
+/// REQUESTS.announce();                       // once
+/// let begun = Requests::begin();
+/// // ... answer ...
+/// REQUESTS.end(begun);
+/// ```
+#[derive(Debug)]
+pub struct Requests {
+    service: &'static str,
+    cores: [Histogram; MAX_CORES],
+}
+
+impl Requests {
+    /// For a service that the metrics call `service`.
+    pub const fn new(service: &'static str) -> Self {
+        Self {
+            service,
+            cores: [const { Histogram::new() }; MAX_CORES],
+        }
+    }
+
+    /// Has the metrics show these requests from now on. Once is enough.
+    pub fn announce(&'static self) {
+        let mut services = SERVICES.lock();
+        if !services.iter().any(|known| core::ptr::eq(*known, self)) {
+            services.push(self);
+        }
+    }
+
+    /// The moment at which a request has arrived.
+    pub fn begin() -> Instant {
+        Instant::now()
+    }
+
+    /// Counts a request that arrived at `begun` and is answered now.
+    pub fn end(&self, begun: Instant) {
+        self.count(core_local::id(), Instant::now() - begun);
+    }
+
+    fn count(&self, core: usize, time: Duration) {
+        self.cores[core].add(time);
+    }
+
+    /// Writes what all announced services have answered on the first `cores` cores.
+    pub fn write_all(text: &mut Text, cores: usize) {
+        let services = SERVICES.lock().clone();
+        if services.is_empty() {
+            return;
+        }
+        text.family(
+            "toro_request_duration_seconds",
+            Kind::Histogram,
+            "Time from the arrival of a request to its answer.",
+        );
+        for service in services {
+            for core in 0..cores.min(MAX_CORES) {
+                service.write(text, core);
+            }
+        }
+    }
+
+    fn write(&self, text: &mut Text, core: usize) {
+        let histogram = &self.cores[core];
+        let counts = histogram.cumulative();
+        let (core, service) = (format!("{core}"), ("service", self.service));
+        for (bound, count) in BOUNDS_US.iter().zip(counts) {
+            let bound = format!("{}.{:06}", bound / 1_000_000, bound % 1_000_000);
+            text.part(
+                "_bucket",
+                &[service, ("core", &core), ("le", &bound)],
+                count,
+            );
+        }
+        let all = counts[BOUNDS_US.len()];
+        text.part("_bucket", &[service, ("core", &core), ("le", "+Inf")], all);
+        let sum = histogram.sum_ns();
+        let sum = format!("{}.{:09}", sum / 1_000_000_000, sum % 1_000_000_000);
+        text.part("_sum", &[service, ("core", &core)], sum);
+        text.part("_count", &[service, ("core", &core)], all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_written_once_for_each_core() {
+        static REQUESTS: Requests = Requests::new("test");
+        REQUESTS.announce();
+        REQUESTS.announce();
+        REQUESTS.count(1, Duration::from_micros(3));
+        REQUESTS.count(1, Duration::from_micros(1_500_000));
+        let mut text = Text::default();
+        Requests::write_all(&mut text, 2);
+        let text = text.finish();
+        let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+        assert_eq!(lines("_bucket{service=\"test\",core=\"1\""), 13);
+        assert_eq!(lines("_count"), 2);
+        for line in [
+            "toro_request_duration_seconds_bucket{service=\"test\",core=\"1\",le=\"0.000004\"} 1",
+            "toro_request_duration_seconds_bucket{service=\"test\",core=\"1\",le=\"4.194304\"} 2",
+            "toro_request_duration_seconds_sum{service=\"test\",core=\"1\"} 1.500003000",
+            "toro_request_duration_seconds_count{service=\"test\",core=\"0\"} 0",
+        ] {
+            assert_eq!(lines(line), 1, "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! `metrics=PORT` on the command line: a thread that answers `/metrics` for Prometheus and `/` with the status page.
+//!
+//! One client at a time: a scrape takes well under a millisecond, and whoever is slow is sent away after [`PATIENCE`].
+//! The thread lives on the core that owns the first network card.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use log::{error, info};
+use toro_http::{Limits, Method, Parsed, Status, Target};
+use toro_metrics::{Kind, PAGE, Requests, Text};
+use toro_net::{DropReason, TcpListener, TcpStream};
+use toro_time::Instant;
+
+use crate::{drivers, environment};
+
+/// How long a client may take for its request, and for reading the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+/// The text format of Prometheus.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const LOST: &str = "the status page is at /, the metrics are at /metrics\n";
+
+const LIMITS: Limits = Limits {
+    head_bytes: 4096,
+    body: 0,
+    ..Limits::DEFAULT
+};
+
+/// Starts the thread, if the command line asks for it.
+pub(crate) fn start() {
+    let Some(text) = environment::value("metrics") else {
+        return;
+    };
+    let Some(port) = text.parse().ok().filter(|&port: &u16| port > 0) else {
+        error!("metrics={text}: not a port from 1 to 65535; no metrics are served");
+        return;
+    };
+    let core = drivers::owner_of("net0").unwrap_or(0);
+    let spawned = toro_sched::Builder::new()
+        .name("metrics")
+        .stack_size(32 * 1024)
+        .spawn_on(core, move || serve(port));
+    if let Err(reason) = spawned {
+        error!("metrics: {reason}");
+    }
+}
+
+fn serve(port: u16) {
+    let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+        Ok(listener) => listener,
+        Err(reason) => {
+            error!("metrics={port}: cannot listen: {reason}");
+            return;
+        }
+    };
+    info!("metrics: on port {port}, a status page at /, for Prometheus at /metrics");
+    while let Ok((client, _)) = listener.accept() {
+        client.set_read_timeout(Some(PATIENCE));
+        client.set_write_timeout(Some(PATIENCE));
+        answer(&client);
+    }
+}
+
+/// Reads one request and answers it. A client that fails is forgotten.
+fn answer(client: &TcpStream) {
+    let mut input = vec![0; LIMITS.head_bytes];
+    let mut len = 0;
+    loop {
+        match toro_http::parse(&input[..len], &LIMITS) {
+            Parsed::Complete { request, .. } => {
+                let reply = reply(request.method, request.target);
+                let _ = client.write_all(reply.as_bytes());
+                return;
+            }
+            Parsed::Invalid(status) => {
+                let _ = client.write_all(page(status, PLAIN, "", true).as_bytes());
+                return;
+            }
+            Parsed::Partial => match client.read(&mut input[len..]) {
+                Ok(more @ 1..) => len += more,
+                _ => return,
+            },
+        }
+    }
+}
+
+fn reply(method: Method, target: Target<'_>) -> String {
+    let has_body = method != Method::Head;
+    let path = match (method, target) {
+        (Method::Get | Method::Head, Target::Path { path, .. }) => path,
+        _ => return page(Status::MethodNotAllowed, PLAIN, "", true),
+    };
+    match path {
+        "/metrics" => page(Status::Ok, PROMETHEUS, &collect(), has_body),
+        "/" => page(Status::Ok, "text/html; charset=utf-8", PAGE, has_body),
+        _ => page(Status::NotFound, PLAIN, LOST, has_body),
+    }
+}
+
+fn page(status: Status, kind: &str, body: &str, has_body: bool) -> String {
+    format!(
+        "HTTP/1.1 {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+         Connection: close\r\n\r\n{}",
+        status.text(),
+        body.len(),
+        if has_body { body } else { "" }
+    )
+}
+
+/// What one core counts.
+struct Core {
+    heap: toro_mem::Stats,
+    sched: toro_sched::Stats,
+    net: Option<toro_net::Stats>,
+}
+
+/// Asks every core what it counts; blocks until all have said it.
+fn collect() -> String {
+    let ask = || Core {
+        heap: toro_mem::stats(),
+        sched: toro_sched::stats(),
+        net: toro_net::is_init().then(toro_net::stats),
+    };
+    let asked = toro_sched::on_each_core("metrics", ask).unwrap_or_default();
+    let cores: Vec<(String, Core)> = asked
+        .into_iter()
+        .enumerate()
+        .filter_map(|(number, core)| Some((format!("{number}"), core.ok()?)))
+        .collect();
+    let mut text = Text::default();
+    let up = Instant::now().as_nanos();
+    text.family(
+        "toro_uptime_seconds",
+        Kind::Gauge,
+        "Time since the image was entered.",
+    );
+    text.sample(&[], seconds(u128::from(up)));
+    text.family("toro_cores", Kind::Gauge, "Cores that run.");
+    text.sample(&[], toro_sched::cores());
+    heap(&mut text, &cores);
+    scheduler(&mut text, &cores);
+    network(&mut text, &cores);
+    Requests::write_all(&mut text, toro_sched::cores());
+    text.finish()
+}
+
+fn seconds(ns: u128) -> String {
+    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
+}
+
+/// A row of a table of families: name, kind, help, and how to find the value.
+type Row<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
+
+fn heap(text: &mut Text, cores: &[(String, Core)]) {
+    const ROWS: [Row<toro_mem::Stats>; 6] = [
+        (
+            "toro_heap_total_bytes",
+            Kind::Gauge,
+            "Memory that the core's heap can hand out.",
+            |heap| heap.total as u64,
+        ),
+        (
+            "toro_heap_in_use_bytes",
+            Kind::Gauge,
+            "Memory in objects.",
+            |heap| heap.in_use as u64,
+        ),
+        (
+            "toro_heap_free_bytes",
+            Kind::Gauge,
+            "Memory in pages that nobody uses.",
+            |heap| heap.free as u64,
+        ),
+        (
+            "toro_heap_high_water_bytes",
+            Kind::Gauge,
+            "The most memory that was not free at one time.",
+            |heap| heap.high_water as u64,
+        ),
+        (
+            "toro_heap_allocations_total",
+            Kind::Counter,
+            "Objects handed out.",
+            |heap| heap.allocations,
+        ),
+        (
+            "toro_heap_frees_total",
+            Kind::Counter,
+            "Objects that came back.",
+            |heap| heap.frees,
+        ),
+    ];
+    for (name, kind, help, value) in ROWS {
+        text.family(name, kind, help);
+        for (number, core) in cores {
+            text.sample(&[("core", number)], value(&core.heap));
+        }
+    }
+}
+
+fn scheduler(text: &mut Text, cores: &[(String, Core)]) {
+    const ROWS: [Row<toro_sched::Stats>; 2] = [
+        (
+            "toro_core_threads",
+            Kind::Gauge,
+            "Threads that have begun and not ended.",
+            |sched| sched.threads as u64,
+        ),
+        (
+            "toro_core_switches_total",
+            Kind::Counter,
+            "Changes from one thread to another.",
+            |sched| sched.switches,
+        ),
+    ];
+    for (name, kind, help, value) in ROWS {
+        text.family(name, kind, help);
+        for (number, core) in cores {
+            text.sample(&[("core", number)], value(&core.sched));
+        }
+    }
+    text.family(
+        "toro_core_idle_seconds_total",
+        Kind::Counter,
+        "Time in which no thread was ready.",
+    );
+    for (number, core) in cores {
+        text.sample(&[("core", number)], seconds(core.sched.idle.as_nanos()));
+    }
+}
+
+/// As [`Row`], with a label of its own: rows of one name follow one another.
+type Labelled = (
+    &'static str,
+    Kind,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    fn(&toro_net::Stats) -> u64,
+);
+
+fn network(text: &mut Text, cores: &[(String, Core)]) {
+    const IN: &[(&str, &str)] = &[("direction", "in")];
+    const OUT: &[(&str, &str)] = &[("direction", "out")];
+    const ROWS: [Labelled; 13] = [
+        (
+            "toro_net_frames_total",
+            Kind::Counter,
+            "Frames received and sent.",
+            IN,
+            |net| net.frames_in,
+        ),
+        ("toro_net_frames_total", Kind::Counter, "", OUT, |net| {
+            net.frames_out
+        }),
+        (
+            "toro_net_bytes_total",
+            Kind::Counter,
+            "Bytes in those frames.",
+            IN,
+            |net| net.bytes_in,
+        ),
+        ("toro_net_bytes_total", Kind::Counter, "", OUT, |net| {
+            net.bytes_out
+        }),
+        (
+            "toro_net_connections",
+            Kind::Gauge,
+            "TCP connections by state.",
+            &[("state", "open")],
+            |net| net.open as u64,
+        ),
+        (
+            "toro_net_connections",
+            Kind::Gauge,
+            "",
+            &[("state", "half_open")],
+            |net| net.half_open as u64,
+        ),
+        (
+            "toro_net_connections",
+            Kind::Gauge,
+            "",
+            &[("state", "time_wait")],
+            |net| net.time_wait as u64,
+        ),
+        (
+            "toro_net_accepted_total",
+            Kind::Counter,
+            "Connections that listeners have made.",
+            &[],
+            |net| net.accepted,
+        ),
+        (
+            "toro_net_connected_total",
+            Kind::Counter,
+            "Connections that this side has asked for.",
+            &[],
+            |net| net.connected,
+        ),
+        (
+            "toro_net_resets_total",
+            Kind::Counter,
+            "Connections that a reset from the peer has ended.",
+            &[],
+            |net| net.reset,
+        ),
+        (
+            "toro_net_timeouts_total",
+            Kind::Counter,
+            "Connections whose peer went silent.",
+            &[],
+            |net| net.timed_out,
+        ),
+        (
+            "toro_net_retransmits_total",
+            Kind::Counter,
+            "Segments sent a second time.",
+            &[],
+            |net| net.retransmits,
+        ),
+        (
+            "toro_net_refused_total",
+            Kind::Counter,
+            "Resets sent to segments of no connection.",
+            &[],
+            |net| net.refused,
+        ),
+    ];
+    let stacks = || {
+        cores
+            .iter()
+            .filter_map(|(number, core)| Some((number, core.net?)))
+    };
+    for (name, kind, help, labels, value) in ROWS {
+        if !help.is_empty() {
+            text.family(name, kind, help);
+        }
+        for (number, net) in stacks() {
+            let labels: Vec<(&str, &str)> = labels
+                .iter()
+                .copied()
+                .chain([("core", number.as_str())])
+                .collect();
+            text.sample(&labels, value(&net));
+        }
+    }
+    text.family(
+        "toro_net_drops_total",
+        Kind::Counter,
+        "Frames dropped, by the reason.",
+    );
+    for (number, net) in stacks() {
+        for (reason, &count) in DropReason::ALL.iter().zip(&net.drops) {
+            text.sample(
+                &[("reason", &format!("{reason:?}")), ("core", number)],
+                count,
+            );
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `metrics=` in the web server: its text before Prometheus' own parser, its status page in a browser.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::TIMEOUT;
+use crate::build::{self, Extras, Profile};
+use crate::packages;
+use crate::qemu::{Forward, Machine, Running};
+use crate::run::Wish;
+use crate::setup::Tool;
+use crate::test::client::Client;
+use crate::test::server::{self, Server};
+use crate::test::tally::Tally;
+use crate::workspace::Workspace;
+
+/// The port of the metrics in the guest.
+const PORT: u16 = 9100;
+/// Asked of the web server before anybody looks.
+const REQUESTS: usize = 20;
+
+type Case = (&'static str, fn(&Path, SocketAddr) -> Result<()>);
+
+const CASES: &[Case] = &[
+    ("e2e: metrics count what was served", counts),
+    ("e2e: promtool accepts the metrics", promtool),
+    ("e2e: metrics have a page for each error", errors),
+    ("e2e: the status page draws in a browser", browser),
+];
+
+/// Boots a web server with metrics on two cores and asks it.
+pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
+    if !CASES.iter().any(|(name, _)| tally.wants(name)) {
+        return;
+    }
+    let (_running, address) = match start(workspace) {
+        Ok(started) => started,
+        Err(error) => return tally.record("e2e: web-server with metrics starts", Err(error)),
+    };
+    for &(name, case) in CASES {
+        let workspace = workspace.clone();
+        let body = move || case(&workspace.target("test")?, address);
+        tally.case(name, TIMEOUT, body);
+    }
+}
+
+fn start(workspace: &Workspace) -> Result<(Running, SocketAddr)> {
+    let package = workspace.appliance(server::NAME)?;
+    let extras = Extras {
+        metrics: true,
+        ..Extras::default()
+    };
+    let image = build::build_with(workspace, server::NAME, Profile::Release, extras)?;
+    let mut wish = Wish::of(package, Machine::Q35)?;
+    wish.cores = 2;
+    wish.append = format!("metrics={PORT}");
+    let (web, metrics) = (Forward::from_free_port(80)?, Forward::from_free_port(PORT)?);
+    wish.ports = vec![web, metrics];
+    let vm = wish.vm(workspace, package, &image)?;
+    let mut server = Server::boot(&vm, SocketAddr::from(([127, 0, 0, 1], web.host)))?;
+    for _ in 0..REQUESTS {
+        Client::connect(server.address)?.get("/")?.expect(200)?;
+    }
+    server.check_alive()?;
+    let address = SocketAddr::from(([127, 0, 0, 1], metrics.host));
+    Ok((server.running, address))
+}
+
+fn fetch(address: SocketAddr) -> Result<String> {
+    let answer = Client::connect(address)?.get("/metrics")?.expect(200)?;
+    Ok(String::from_utf8(answer.body)?)
+}
+
+/// The value of the sample that begins with `start`.
+fn sample(text: &str, start: &str) -> Result<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(start));
+    let value = line.with_context(|| format!("no `{start}` in\n{text}"))?;
+    Ok(value.trim().parse()?)
+}
+
+fn counts(_: &Path, address: SocketAddr) -> Result<()> {
+    let text = fetch(address)?;
+    let requests = sample(
+        &text,
+        "toro_request_duration_seconds_count{service=\"http\",core=\"0\"}",
+    )?;
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let asked = REQUESTS as f64;
+    ensure!(requests >= asked, "{requests} requests instead of {asked}");
+    let accepted = sample(&text, "toro_net_accepted_total{core=\"0\"}")?;
+    ensure!(accepted > asked, "{accepted} connections");
+    ensure!(sample(&text, "toro_cores")? == 2.0, "not two cores");
+    for core in ["0", "1"] {
+        let total = sample(&text, &format!("toro_heap_total_bytes{{core=\"{core}\"}}"))?;
+        let used = sample(&text, &format!("toro_heap_in_use_bytes{{core=\"{core}\"}}"))?;
+        ensure!(
+            0.0 < used && used < total,
+            "{used} of {total} bytes on core {core}"
+        );
+        let threads = sample(&text, &format!("toro_core_threads{{core=\"{core}\"}}"))?;
+        ensure!(threads >= 1.0, "{threads} threads on core {core}");
+    }
+    Ok(())
+}
+
+fn promtool(folder: &Path, address: SocketAddr) -> Result<()> {
+    let text = fetch(address)?;
+    let tree = packages::alone(&folder.join("packages"), "prometheus")?;
+    let mut check = Command::new(tree.join("usr/bin/promtool"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run promtool")?;
+    let mut input = check.stdin.take().context("promtool has no input")?;
+    input.write_all(text.as_bytes())?;
+    drop(input);
+    let output = check.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success() && said.is_empty(), "{said}");
+    Ok(())
+}
+
+fn errors(_: &Path, address: SocketAddr) -> Result<()> {
+    Client::connect(address)?.get("/nothing")?.expect(404)?;
+    let mut client = Client::connect(address)?;
+    client.send(b"POST /metrics HTTP/1.1\r\nHost: toro\r\nContent-Length: 0\r\n\r\n")?;
+    client.receive(false)?.expect(405)?;
+    let mut client = Client::connect(address)?;
+    client.send(b"nonsense\r\n\r\n")?;
+    client.receive(false)?.expect(400)?;
+    // A client that says nothing and leaves does not keep the others out.
+    drop(Client::connect(address)?);
+    fetch(address).map(drop)
+}
+
+fn browser(folder: &Path, address: SocketAddr) -> Result<()> {
+    let page = chromium(folder, address, &["--dump-dom"])?;
+    let page = String::from_utf8_lossy(&page);
+    ensure!(
+        page.contains("<span id=\"state\" class=\"\">up "),
+        "the page got no figures:\n{page}"
+    );
+    let (_, rows) = page
+        .split_once("<tbody id=\"cores\">")
+        .context("the page has no table of cores")?;
+    let rows = rows.split("</tbody>").next().unwrap_or_default();
+    ensure!(rows.matches("<tr>").count() == 2, "not two cores: {rows}");
+    ensure!(
+        !page.contains("id=\"busy\">-<"),
+        "no core was seen busy or idle"
+    );
+    let picture = folder.join("status-page.png");
+    let argument = format!("--screenshot={}", picture.display());
+    chromium(folder, address, &[&argument, "--window-size=400,1400"])?;
+    let png = fs::read(&picture)?;
+    ensure!(
+        png.starts_with(b"\x89PNG") && png.len() > 10_000,
+        "the picture is empty"
+    );
+    Ok(())
+}
+
+/// What headless Chromium prints of the page after a few of its seconds.
+fn chromium(folder: &Path, address: SocketAddr, arguments: &[&str]) -> Result<Vec<u8>> {
+    let profile: PathBuf = folder.join("chromium");
+    let output = Command::new(Tool::Chromium.program())
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg("--virtual-time-budget=5000")
+        .args(arguments)
+        .arg(format!("http://{address}/"))
+        .output()
+        .context("cannot run chromium")?;
+    if !output.status.success() {
+        bail!("chromium: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.stdout)
+}
