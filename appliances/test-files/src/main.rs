@@ -7,6 +7,8 @@
 
 extern crate alloc;
 
+mod cores;
+mod failures;
 mod mounts;
 mod volumes;
 
@@ -42,6 +44,12 @@ fn main() {
         volumes::a_full_disk_is_an_error_and_recovers,
         volumes::files_end_where_the_file_system_does,
         volumes::ten_thousand_opens_leave_no_memory_behind,
+        failures::a_read_that_fails_reaches_the_caller,
+        failures::a_write_that_fails_reaches_the_caller_and_stays,
+        failures::a_flush_that_fails_reaches_the_caller_and_stays,
+        cores::every_core_uses_every_mount,
+        cores::what_cores_append_lies_together,
+        cores::files_of_a_panicked_thread_are_closed,
     ]);
 }
 

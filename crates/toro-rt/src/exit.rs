@@ -67,7 +67,7 @@ impl PowerSwitch {
 /// Ends the machine in order: first all that was written in mounts reaches its devices.
 ///
 /// What cannot be written is told, and makes a success a failure. Blocks; a core that does not answer is waited for
-/// ten seconds and no longer.
+/// a minute and no longer.
 pub fn exit(code: ExitCode) -> ! {
     #[cfg(feature = "mount")]
     let code = crate::mounts::sync_or_fail(code);

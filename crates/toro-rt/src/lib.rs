@@ -55,7 +55,7 @@ pub use exit::exit;
 #[cfg(feature = "initrd")]
 pub use files::{MountArchiveError, mount_archive};
 #[cfg(feature = "mount")]
-pub use mounts::{MountError, mount};
+pub use mounts::{MountError, abandon, mount, unmount};
 pub use toro_abi::exit::ExitCode;
 #[cfg(feature = "watchdog")]
 pub use watchdog::{feeds, stalls};

@@ -203,6 +203,7 @@ pub fn end_panicked() -> ! {
             rescue();
         }
         mem::forget(block.take_stack());
+        block.end.note_panic();
     });
     end()
 }

@@ -18,6 +18,7 @@ pub(crate) struct End(SpinLock<EndState>);
 
 struct EndState {
     ended: bool,
+    panicked: bool,
     waiter: Option<Waker>,
 }
 
@@ -25,6 +26,7 @@ impl End {
     pub(crate) const fn new() -> Self {
         Self(SpinLock::new(EndState {
             ended: false,
+            panicked: false,
             waiter: None,
         }))
     }
@@ -39,6 +41,16 @@ impl End {
         if let Some(waiter) = waiter {
             waiter.wake();
         }
+    }
+
+    /// Says that the thread is about to end by a panic.
+    pub(crate) fn note_panic(&self) {
+        self.0.lock().panicked = true;
+    }
+
+    pub(crate) fn was_panic(&self) -> bool {
+        let state = self.0.lock();
+        state.ended && state.panicked
     }
 
     pub(crate) fn has_come(&self) -> bool {

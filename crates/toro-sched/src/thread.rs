@@ -197,6 +197,11 @@ impl Thread {
         self.0.home
     }
 
+    /// Whether it has ended by a panic: what its frames own is never dropped.
+    pub fn has_panicked(&self) -> bool {
+        self.0.end.was_panic()
+    }
+
     /// Makes the thread's current or next [`park`](crate::park) return. Works from any core.
     pub fn unpark(&self) {
         wake::wake(&self.0);

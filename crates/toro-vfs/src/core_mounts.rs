@@ -142,6 +142,15 @@ pub fn unmount(path: &str) -> Result<(), FileError> {
     MOUNTS.with(|mounts| mounts.borrow_mut().unmount(path).map(drop))
 }
 
+/// Takes the mount at `path` away from the running core, whatever becomes of what was written there; nothing happens if there is none.
+///
+/// For a device that has failed, where [`unmount`] has nothing to offer but the error.
+pub fn abandon(path: &str) {
+    // Dropped behind the borrow: its end may call the file system.
+    let gone = MOUNTS.with(|mounts| mounts.borrow_mut().unmount(path));
+    drop(gone);
+}
+
 /// Brings all that was written in the mounts of the running core to their devices; for the end of the machine.
 ///
 /// # Errors

@@ -47,8 +47,9 @@ mod tests;
 mod tree;
 
 pub use core_mounts::{
-    canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, read, read_dir,
-    read_to_string, remove_dir, remove_dir_all, remove_file, rename, sync, unmount, write,
+    abandon, canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, read,
+    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, sync, unmount,
+    write,
 };
 pub use directory::ReadDir;
 pub use embedded_io::SeekFrom;

@@ -54,12 +54,12 @@ pub mod fs {
     #[cfg(feature = "initrd")]
     pub use toro_rt::{MountArchiveError, mount_archive};
     #[cfg(feature = "mount")]
-    pub use toro_rt::{MountError, mount};
+    pub use toro_rt::{MountError, abandon, mount, unmount};
     pub use toro_vfs::{
         DirEntry, File, FileError, FileSystem, FileType, IoError, Metadata, MountSpec,
         MountSpecError, NodeId, OpenOptions, ReadDir, SeekFrom, Sync, canonicalize, create_dir,
         create_dir_all, exists, metadata, mount as attach, path, read, read_dir, read_to_string,
-        remove_dir, remove_dir_all, remove_file, rename, sync, unmount, write,
+        remove_dir, remove_dir_all, remove_file, rename, sync, write,
     };
 }
 

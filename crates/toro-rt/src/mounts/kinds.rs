@@ -11,6 +11,8 @@ use super::MountError;
 /// A kind of file system.
 pub(super) struct Kind {
     name: &'static str,
+    /// How many calls of other cores it works on at a time.
+    pub(super) workers: usize,
     /// Finds the core that owns what is mounted.
     pub(super) owner: fn(&MountSpec<'_>) -> Result<usize, MountError>,
     /// Opens it there.
@@ -22,18 +24,21 @@ const KINDS: &[Kind] = &[
     #[cfg(feature = "fat")]
     Kind {
         name: "fat",
+        workers: 1,
         owner: disk::owner,
         open: disk::fat,
     },
     #[cfg(feature = "ext4")]
     Kind {
         name: "ext4",
+        workers: 1,
         owner: disk::owner,
         open: disk::ext4,
     },
     #[cfg(feature = "ramfs")]
     Kind {
         name: "ram",
+        workers: 1,
         owner: ram::owner,
         open: ram::open,
     },
