@@ -3,9 +3,21 @@
 //! Frames are owned: the driver hands a received [`Frame`] out and gets it back with [`NetDevice::recycle`];
 //! a frame to send comes from [`NetDevice::allocate`] and goes in with [`NetDevice::transmit`].
 
+use core::fmt;
 use core::task::Waker;
 
 use toro_mem::DmaBuf;
+
+/// An Ethernet address as people write it: `52:54:00:12:34:56`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
 
 /// What the stack must know of a device, fixed when the driver has started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

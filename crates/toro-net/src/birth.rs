@@ -50,16 +50,25 @@ pub(crate) fn established(
     now: smoltcp::time::Instant,
 ) -> Option<Lone> {
     let window = agreed.window >> agreed.scale.unwrap_or(0).min(14);
-    made(&config.times, &config.buffers, tuple, agreed, window, now)
+    let now_heard = (window, &[][..]);
+    made(
+        &config.times,
+        &config.buffers,
+        tuple,
+        agreed,
+        now_heard,
+        now,
+    )
 }
 
-/// Makes an established socket with these rings, whose peer now offers `window`, scaled; `None` if memory is short.
+/// Makes an established socket with these rings, whose peer now offers `window`, scaled, and has sent `unread` that nobody has
+/// read; `None` if memory is short.
 pub(crate) fn made(
     times: &Times,
     buffers: &Buffers,
     tuple: &Tuple,
     agreed: &Agreement,
-    window: u16,
+    (window, unread): (u16, &[u8]),
     now: smoltcp::time::Instant,
 ) -> Option<Lone> {
     let mut socket = new_socket(times, buffers)?;
@@ -89,6 +98,12 @@ pub(crate) fn made(
     old.seq_number = segment::seq(agreed.peer_isn);
     old.payload = &[0];
     hear(&old);
+
+    if !unread.is_empty() {
+        let mut data = ack;
+        data.payload = unread;
+        hear(&data);
+    }
 
     let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
     (socket.state() == tcp::State::Established).then_some((sockets, handle))
@@ -130,7 +145,7 @@ fn new_socket(times: &Times, buffers: &Buffers) -> Option<tcp::Socket<'static>> 
 }
 
 /// Zeroed bytes, unless memory is short: peers decide how many of these there are.
-fn ring(len: usize) -> Option<Vec<u8>> {
+pub(crate) fn ring(len: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).ok()?;
     bytes.resize(len, 0);
@@ -158,6 +173,7 @@ fn interface(isn: u32, now: smoltcp::time::Instant) -> Interface {
     interface
 }
 
+#[inline(never)]
 fn tell(
     interface: &mut Interface,
     sockets: &mut SocketSet<'_>,

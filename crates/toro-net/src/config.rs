@@ -37,17 +37,19 @@ pub struct Config {
 /// The send ring also bounds the first flight, and [grows](Growth) where it is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers {
-    /// Received bytes that wait to be read, and the window offered to the peer.
+    /// Received bytes that wait to be read, and the window offered to the peer. [Grows](Growth) where it is used.
     pub receive: usize,
     /// Bytes sent and not acknowledged, or waiting to be sent.
     pub send: usize,
 }
 
-/// Send rings that grow, for connections that send much.
+/// Rings that grow, for connections that send or receive much.
 #[derive(Clone, Copy, Debug)]
 pub struct Growth {
     /// The largest send ring; what [`Buffers::send`] says, or less, if none is to grow.
     pub ring: usize,
+    /// The largest receive ring, at most 65,535 bytes; what [`Buffers::receive`] says, or less, if none is to grow.
+    pub receive: usize,
     /// By how much all rings together may have grown.
     pub total: usize,
 }
@@ -57,9 +59,9 @@ pub struct Growth {
 pub struct Limits {
     /// Connections, open or closing.
     pub connections: usize,
-    /// Half-open connections of all listeners together.
+    /// Half-open connections of all listeners together; when there are more, the oldest are given up.
     pub half_open: usize,
-    /// Half-open connections and those that wait to be accepted, per listener.
+    /// Connections that wait to be accepted, per listener.
     pub backlog: usize,
     /// Connections that the service has dropped and that still have bytes or a FIN to deliver.
     pub orphans: usize,
@@ -111,7 +113,7 @@ impl Config {
                 receive: 4 << 10,
                 send: 8 << 10,
             };
-            self.growth.ring = 0;
+            (self.growth.ring, self.growth.receive) = (0, 0);
         }
         self.growth.total = self.growth.total.min(bytes / 4);
         let limits = &mut self.limits;
@@ -140,6 +142,7 @@ impl Default for Growth {
     fn default() -> Self {
         Self {
             ring: 128 << 10,
+            receive: u16::MAX as usize,
             total: 32 << 20,
         }
     }

@@ -72,6 +72,8 @@ pub(crate) struct Connection {
     pub(crate) sent: u32,
     /// The last acknowledgement sent: what the peer is to send next.
     pub(crate) acknowledged: u32,
+    /// What that was when the receive ring was made.
+    pub(crate) received_from: u32,
     /// Bytes read since the window was last looked at.
     pub(crate) consumed: usize,
     /// What was agreed in the handshake; `None` before its end.
@@ -116,6 +118,7 @@ impl Connection {
             served: None,
             sent,
             acknowledged,
+            received_from: acknowledged,
             consumed: 0,
             agreed: None,
             delivered: sent,

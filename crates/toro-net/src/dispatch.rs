@@ -160,6 +160,7 @@ impl Stack {
         let hosted = Hosted::new(service);
         let mut buffers = self.config.buffers;
         buffers.send = buffers.send.max(self.config.growth.ring);
+        buffers.receive = buffers.receive.max(self.config.growth.receive);
         self.services.add(bound.port(), Box::new(hosted), &buffers);
         Ok(bound)
     }

@@ -117,6 +117,14 @@ impl Stack {
             }
             self.hold(id, &log);
         }
+        if state == tcp::State::Established
+            && self
+                .connections
+                .get(id)
+                .is_some_and(|c| c.wants_input(&self.config.growth))
+        {
+            self.grow_input(now, id);
+        }
         match due {
             Some(due) if due <= at => self.send_later(id),
             _ if self.settle(now, id, state, due.is_none()) => {}
@@ -277,12 +285,7 @@ impl Stack {
     fn follow_visit(&mut self, tuple: &crate::packet::Tuple, visit: Visit) {
         match visit {
             Visit::Stays(id) => self.demux.set(*tuple, Target::HalfOpen(id)),
-            Visit::Expired(id) => {
-                self.demux.remove(tuple, Target::HalfOpen(id));
-                if let Some(listener) = self.listeners.get_mut(tuple.local_port) {
-                    listener.half_open = listener.half_open.saturating_sub(1);
-                }
-            }
+            Visit::Expired(id) => self.demux.remove(tuple, Target::HalfOpen(id)),
         }
     }
 

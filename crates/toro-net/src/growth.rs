@@ -1,15 +1,20 @@
-//! Send rings that grow, and connections that send long packets.
+//! Rings that grow, and connections that send long packets.
 //!
 //! A connection begins with a small ring ([`Buffers`]), which also bounds its first flight. When somebody waits for room
 //! in it and a whole ring has been acknowledged, the writer is held until the rest is, and the connection gets a ring four
 //! times as large, up to [`Growth::ring`] and while all of them take no more than [`Growth::total`].
 //!
-//! smoltcp cannot change the ring of a socket. But with nothing on its way in either direction a connection is no more than
-//! two sequence numbers and what was agreed in the handshake, so a new socket is [made](crate::birth) with these.
+//! smoltcp cannot change the ring of a socket. But with nothing of ours on its way a connection is no more than two sequence
+//! numbers, what was agreed in the handshake and what waits to be read, so a new socket is [made](crate::birth) with these.
+//!
+//! The receive ring grows in the same way, once the peer has sent two of them: what it has on its way meanwhile fits the new
+//! ring as well. It ends at 64 KiB, the largest window without a scale, as the scale was agreed on with the first ring.
 //!
 //! If the device can cut, the new socket is told that the peer takes segments of nearly 64 KiB, and the device is told the
 //! truth. From the first sign of a loss on the connection goes through the [narrow](crate::interfaces) interface, whose
 //! segments fit the wire: what is sent again should not be 64 KiB.
+
+use alloc::vec::Vec;
 
 use smoltcp::socket::tcp;
 use toro_time::Instant;
@@ -76,6 +81,28 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has sent so much that a larger receive ring is in order.
+    #[inline]
+    pub(crate) fn wants_input(&self, growth: &Growth) -> bool {
+        let ring = self.socket().recv_capacity();
+        let received = self.acknowledged.wrapping_sub(self.received_from) as usize;
+        ring < growth.receive && received >= 2 * ring && !self.lossy && self.stage == Stage::Open
+    }
+
+    /// A copy of what waits to be read; `None` if memory is short.
+    fn unread(&mut self) -> Option<Vec<u8>> {
+        let len = self.socket().recv_queue();
+        let mut bytes = birth::ring(len)?;
+        let read = self.socket_mut().peek_slice(&mut bytes);
+        read.is_ok_and(|read| read == len).then_some(bytes)
+    }
+
+    /// The sizes of its receive and its send ring.
+    pub(crate) fn rings(&self) -> (usize, usize) {
+        let socket = self.socket();
+        (socket.recv_capacity(), socket.send_capacity())
+    }
+
     fn wants_growth(&self, growth: &Growth) -> bool {
         let ring = self.socket().send_capacity();
         let is_small = ring < growth.ring && self.proven as usize >= ring;
@@ -93,23 +120,45 @@ impl Stack {
         }
     }
 
-    /// Gives connection `id` a larger send ring, if it is at rest and there is memory.
+    /// Gives connection `id` a larger send ring.
     fn enlarge(&mut self, now: Instant, id: SlotId) {
-        let at = clock::to_smoltcp(now);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         connection.draining = false;
         // Begin anew: if it cannot grow now, it may after another ring.
         connection.proven = 0;
+        let (receive, send) = connection.rings();
+        let send = send.saturating_mul(STEP).min(self.config.growth.ring);
+        self.renew(now, id, &Buffers { receive, send });
+    }
+
+    /// Gives connection `id` a larger receive ring. The peer hears of it with the next acknowledgement.
+    #[cold]
+    pub(crate) fn grow_input(&mut self, now: Instant, id: SlotId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.received_from = connection.acknowledged;
+        let (receive, send) = connection.rings();
+        let receive = receive.saturating_mul(STEP).min(self.config.growth.receive);
+        self.renew(now, id, &Buffers { receive, send });
+        self.touch(id);
+    }
+
+    /// Gives connection `id` rings of these sizes, if they are larger, it is at rest, and there is memory.
+    #[inline(never)]
+    fn renew(&mut self, now: Instant, id: SlotId, wanted: &Buffers) {
+        let at = clock::to_smoltcp(now);
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
         let (socket, growth) = (connection.socket(), self.config.growth);
         let at_rest = socket.state() == tcp::State::Established
             && socket.send_queue() == 0
-            && socket.recv_queue() == 0
             && connection.sent == connection.delivered;
-        let old = socket.send_capacity();
-        let ring = old.saturating_mul(STEP).min(growth.ring);
-        let extra = ring.saturating_sub(old);
+        let (old_receive, old_send) = connection.rings();
+        let extra = (wanted.receive + wanted.send).saturating_sub(old_receive + old_send);
         let is_spare = extra > 0 && self.grown + extra <= growth.total;
         let nagle = socket.nagle_enabled();
         let interface = self.interfaces.choose(connection.is_wide());
@@ -126,29 +175,31 @@ impl Stack {
             .longest_packet()
             .map_or(0, |len| len - IPV4_LEN - TCP_LEN);
         let takes_usual = agreed.mss.is_some_and(|mss| usize::from(mss) >= usual);
-        let is_wide = takes_usual && long >= 2 * usual;
+        let has_grown = wanted.send > self.config.buffers.send;
+        let is_wide = takes_usual && has_grown && long >= 2 * usual;
         let mss = if is_wide {
             u16::try_from(long / usual * usual).ok()
         } else {
             agreed.mss
         };
+        let Some(unread) = connection.unread() else {
+            return;
+        };
+        let waiting = u32::try_from(unread.len()).expect("a ring is shorter than 4 GiB");
+        let before = connection.acknowledged.wrapping_sub(waiting);
         let told = Agreement {
             isn: connection.sent.wrapping_sub(1),
-            peer_isn: connection.acknowledged.wrapping_sub(1),
+            peer_isn: before.wrapping_sub(1),
             mss,
             ..agreed
         };
-        let buffers = Buffers {
-            send: ring,
-            ..self.config.buffers
-        };
-        let window = connection.window;
+        let (tuple, window) = (&connection.tuple, connection.window);
         let made = birth::made(
             &self.config.times,
-            &buffers,
-            &connection.tuple,
+            wanted,
+            tuple,
             &told,
-            window,
+            (window, &unread),
             at,
         );
         let Some(lone) = made else {
@@ -166,10 +217,9 @@ impl Stack {
     /// Removes connection `id` with what it has grown by.
     pub(crate) fn remove(&mut self, id: SlotId) {
         if let Some(connection) = self.connections.remove(id) {
-            let ring = connection.socket().send_capacity();
-            self.grown -= ring
-                .saturating_sub(self.config.buffers.send)
-                .min(self.grown);
+            let (receive, send) = connection.rings();
+            let first = self.config.buffers.receive + self.config.buffers.send;
+            self.grown -= (receive + send).saturating_sub(first).min(self.grown);
         }
     }
 }

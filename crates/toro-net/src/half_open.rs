@@ -131,8 +131,20 @@ impl HalfOpenTable {
     }
 
     /// Whether another request fits. The holes of completed requests count for a second too, with a larger cap.
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.entries.len() < self.cap && self.entries.footprint() < self.cap.saturating_mul(4)
+    }
+
+    /// Gives up a request if another one would not fit: that which has waited longest without a visit.
+    ///
+    /// In a flood that is one that will never be completed: a table of 4,096 lets each request wait for 0.4 s at 10,000 a
+    /// second, and whoever is there answers sooner.
+    pub(crate) fn make_room(&mut self) -> Option<(AgingId, HalfOpen)> {
+        if self.has_room() {
+            return None;
+        }
+        let name = self.entries.first_id();
+        Some((name, self.entries.pop_oldest()?))
     }
 
     pub(crate) fn insert(&mut self, now: Instant, request: HalfOpen) -> AgingId {

@@ -93,6 +93,7 @@ impl Stack {
         connection.watch(segment);
         if segment.flags.syn() && connection.stage == Stage::Connecting {
             connection.agreed = Some(half_open::agreement(frame, segment, connection.sent));
+            connection.received_from = segment.seq;
         }
         let queued = connection.socket().send_queue();
         let at = clock::to_smoltcp(now);
@@ -185,9 +186,13 @@ impl Stack {
         if !request.is_in_window(segment, &buffers) {
             return Err(DropReason::BadSegment);
         }
-        if self.listeners.get_mut(segment.tuple.local_port).is_none() {
+        let Some(listener) = self.listeners.get_mut(segment.tuple.local_port) else {
             self.forget_request(id);
             return self.refuse(segment);
+        };
+        if !listener.has_room() {
+            // The peer says it again, or sends something.
+            return Err(DropReason::BacklogFull);
         }
         let connection = self.promote(now, id, &request, segment)?;
         self.hand_to_connection(now, connection, frame, segment)?;
@@ -239,9 +244,6 @@ impl Stack {
             return;
         };
         self.demux.remove(&request.tuple, Target::HalfOpen(id));
-        if let Some(listener) = self.listeners.get_mut(request.tuple.local_port) {
-            listener.half_open = listener.half_open.saturating_sub(1);
-        }
     }
 
     fn hand_to_time_wait(
@@ -285,10 +287,10 @@ impl Stack {
         if self.connections.len() >= limits.connections {
             return Err(DropReason::ConnectionsFull);
         }
-        if !self.half_open.has_room() {
-            return Err(DropReason::HalfOpenFull);
+        while let Some((oldest, given_up)) = self.half_open.make_room() {
+            self.demux.remove(&given_up.tuple, Target::HalfOpen(oldest));
+            self.stats.count(DropReason::HalfOpenFull);
         }
-        listener.half_open += 1;
         let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
         let request = HalfOpen::from_syn(frame, segment, isn);
         request.answer(&mut self.wire, &self.config.buffers);

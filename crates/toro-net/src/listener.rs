@@ -13,12 +13,10 @@ pub(crate) struct Listener {
     port: u16,
     /// The address it is bound to; `None` for each of ours.
     address: Option<Ipv4Addr>,
-    /// Most that [`ready`](Self::ready) and [`half_open`](Self::half_open) may be together.
+    /// Most that may be [`ready`](Self::ready).
     pub(crate) backlog: usize,
     /// Most connections that may exist at a time.
     limit: Option<Limit>,
-    /// Requests on their way.
-    pub(crate) half_open: usize,
     /// Established and not yet accepted, oldest first.
     pub(crate) ready: VecDeque<SlotId>,
     acceptors: VecDeque<(u64, Waker)>,
@@ -32,11 +30,10 @@ struct Limit {
 }
 
 impl Listener {
-    /// Whether another request may come in.
+    /// Whether another connection may wait to be accepted.
     pub(crate) fn has_room(&self) -> bool {
-        let is_below =
-            |limit: &Limit| self.half_open + Rc::strong_count(&limit.share) <= limit.most;
-        self.half_open + self.ready.len() < self.backlog && self.limit.as_ref().is_none_or(is_below)
+        let is_below = |limit: &Limit| Rc::strong_count(&limit.share) <= limit.most;
+        self.ready.len() < self.backlog && self.limit.as_ref().is_none_or(is_below)
     }
 
     /// Lets at most `most` connections exist at a time, of those made from now on.
@@ -105,7 +102,6 @@ impl Listeners {
             address,
             backlog,
             limit: None,
-            half_open: 0,
             ready: VecDeque::new(),
             acceptors: VecDeque::new(),
             next_acceptor: 0,
@@ -155,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_counts_what_exists_and_what_is_on_its_way() {
+    fn a_limit_counts_what_exists() {
         let mut listeners = Listeners::new();
         listeners.bind(None, 80, 8);
         let listener = listeners.get_mut(80).expect("it is bound");
@@ -163,12 +159,11 @@ mod tests {
         listener.set_limit(2);
         let first = listener.share();
         assert!(listener.has_room());
-        listener.half_open = 1;
+        let second = listener.share();
         assert!(!listener.has_room());
         drop(first);
         assert!(listener.has_room());
-        listener.half_open = 2;
-        assert!(!listener.has_room());
+        drop(second);
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub struct Addresses {
 pub(crate) struct Local {
     pub(crate) sockets: SocketSet<'static>,
     dhcp: Option<SocketHandle>,
-    /// The stack of another core asks the DHCP server.
-    follows: bool,
+    /// A server has our address, whichever stack asks it.
+    uses_dhcp: bool,
     pub(crate) neighbours: Neighbours,
     pub(crate) addresses: Option<Addresses>,
     /// Who waits for an address.
@@ -54,7 +54,7 @@ impl Local {
         let mut local = Self {
             sockets: SocketSet::new(vec![]),
             dhcp: None,
-            follows: false,
+            uses_dhcp: matches!(address, Address::Dhcp),
             neighbours: Neighbours::new(),
             addresses: None,
             waiters: Vec::new(),
@@ -84,7 +84,7 @@ impl Local {
 
     /// A DHCP server has our address, whoever asks it.
     pub(crate) fn uses_dhcp(&self) -> bool {
-        self.dhcp.is_some() || self.follows
+        self.uses_dhcp
     }
 
     /// This stack asks the DHCP server.
@@ -96,7 +96,6 @@ impl Local {
     pub(crate) fn follow(&mut self) {
         if let Some(client) = self.dhcp.take() {
             self.sockets.remove(client);
-            self.follows = true;
         }
     }
 

@@ -106,18 +106,21 @@ impl Stack {
 
     /// Takes at most `budget` frames, from the device and from other cores. Returns whether there may be more.
     pub fn receive(&mut self, now: Instant, budget: usize) -> bool {
+        let is_shared = self.seat.is_some();
         for step in 0..budget {
-            let frame = match &self.seat {
-                Some(_) => self.next_frame(step),
-                None => self.wire.device().receive(),
+            let frame = if is_shared {
+                self.next_frame(step)
+            } else {
+                self.wire.device().receive()
             };
             let Some(frame) = frame else {
                 return false;
             };
             let is_known = self.take_frame(now, frame.bytes(), frame.checksum_good);
-            match &self.seat {
-                Some(_) => self.let_go(frame, is_known),
-                None => self.wire.device().recycle(frame),
+            if is_shared {
+                self.let_go(frame, is_known);
+            } else {
+                self.wire.device().recycle(frame);
             }
         }
         true

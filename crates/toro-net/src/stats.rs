@@ -26,9 +26,9 @@ pub enum DropReason {
     BadTcpHeader,
     /// A segment that does not fit the state of its connection.
     BadSegment,
-    /// A connection request while the backlog of its listener was full.
+    /// A connection request, or the last packet of a handshake, while the backlog of its listener was full.
     BacklogFull,
-    /// A connection request while the table of half-open connections was full.
+    /// A half-open connection given up for a newer one, as their table was full.
     HalfOpenFull,
     /// No memory or no slot left for another connection.
     ConnectionsFull,

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use log::{error, info, warn};
-use toro_dev::net::NetDevice;
+use toro_dev::net::{Mac, NetDevice};
 use toro_dev::owner::DeviceName;
 use toro_net::{Address, Config, Seat};
 use toro_virtio_net::{self as virtio_net, VirtioNet};
@@ -34,8 +34,8 @@ pub(crate) fn start(found: Found) {
 /// Runs a stack on `card`, or on one queue pair of it, on this core.
 pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     info!(
-        "{name}: card {:02x?}, mtu {}",
-        card.info().mac,
+        "{name}: card {}, mtu {}",
+        Mac(card.info().mac),
         card.info().mtu
     );
     let mut config = Config::new([toro_entropy::u64(), toro_entropy::u64()]);

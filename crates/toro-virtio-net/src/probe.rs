@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use toro_dev::net::NetInfo;
+use toro_dev::net::{Mac, NetInfo};
 use toro_mem::{DmaBuf, OutOfMemory};
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX};
 use toro_virtio::{Buffer, DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
@@ -84,7 +84,7 @@ impl fmt::Display for ProbeError {
             Self::NotNet(device_type) => write!(f, "device type {} is no net card", device_type.0),
             Self::Negotiate(error) => write!(f, "{error}"),
             Self::Config => f.write_str("the device has no proper configuration"),
-            Self::GroupMac(mac) => write!(f, "the device has a group's address: {mac:02x?}"),
+            Self::GroupMac(mac) => write!(f, "the device has a group's address: {}", Mac(*mac)),
             Self::Queue(error) => write!(f, "{error}"),
             Self::OutOfMemory(error) => write!(f, "{error}"),
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
 use toro_net::{BindError, ConnectError, DropReason};
+use toro_time::Instant;
 
 use crate::station;
 use crate::world::{ADDRESS, World, config};
@@ -52,15 +53,47 @@ fn a_port_without_a_listener_is_refused() {
 }
 
 #[test]
-fn a_full_backlog_drops_requests_and_never_resets_them() {
+fn a_handshake_ends_when_the_backlog_has_room_again() {
     let mut config = config();
-    config.limits.backlog = 2;
+    config.limits.backlog = 1;
     let mut world = World::with(config, false);
     world.bind(80);
     let clients: Vec<_> = (0..3)
         .map(|_| world.client.connect((ADDRESS, 80)))
         .collect();
     world.settle();
+    assert_eq!(
+        (world.stack.stats().open, world.stack.stats().half_open),
+        (1, 2)
+    );
+    let mut accepted = 0;
+    while accepted < clients.len() {
+        while world.accept(80).is_some() {
+            accepted += 1;
+        }
+        world.pass(Duration::from_secs(4));
+        assert!(
+            world.now < Instant::ZERO + Duration::from_secs(15),
+            "{accepted}"
+        );
+    }
+    for client in clients {
+        assert_eq!(world.client_state(client), State::Established);
+    }
+    assert_eq!(world.stack.stats().refused, 0);
+}
+
+#[test]
+fn a_full_backlog_drops_requests_and_never_resets_them() {
+    let mut config = config();
+    config.limits.backlog = 2;
+    let mut world = World::with(config, false);
+    world.bind(80);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(world.client.connect((ADDRESS, 80)));
+        world.settle();
+    }
     assert_eq!(world.client_state(clients[0]), State::Established);
     assert_eq!(
         world.client_state(clients[2]),

@@ -176,3 +176,77 @@ fn a_peer_with_small_segments_gets_no_long_frames() {
     download(&mut world, client, server, &text(MIB));
     assert_eq!(cut(&world), 0);
 }
+
+/// The client sends `bytes`, and the server reads them as they come; returns the most that was on its way at once.
+fn upload(world: &mut World, client: SocketHandle, server: ConnectionId, bytes: &[u8]) -> usize {
+    let (mut sent, mut read) = (0, Vec::new());
+    let mut most = 0;
+    while read.len() < bytes.len() {
+        let socket = world.client.tcp(client);
+        if socket.can_send() {
+            sent += socket.send_slice(&bytes[sent..]).unwrap();
+        }
+        world.client.poll(smoltcp::time::Instant::from_micros(
+            (world.now.as_nanos() / 1000) as i64,
+        ));
+        most = most.max(
+            world
+                .client
+                .port
+                .sent
+                .iter()
+                .map(|frame| frame.len() - 54)
+                .sum(),
+        );
+        world.turn();
+        while let Poll::Ready(Ok(some)) = world.read(server) {
+            read.extend(some);
+        }
+        world.now += Duration::from_micros(100);
+    }
+    assert!(read == bytes, "they came in order");
+    most
+}
+
+#[test]
+fn the_receive_ring_grows_with_what_is_read() {
+    let mut world = World::with(config(), false);
+    world.bind(80);
+    let (client, server) = connected(&mut world, 40_001);
+    let most = upload(&mut world, client, server, &text(MIB));
+    assert!(most > 20_000, "the client sends large flights: {most}");
+    let (client, server) = connected(&mut world, 40_002);
+    let most = upload(&mut world, client, server, &text(8_000));
+    assert!(
+        most <= Buffers::default().receive,
+        "a new one begins small: {most}"
+    );
+}
+
+#[test]
+fn receive_rings_share_what_all_may_grow_by() {
+    let mut world = World::with(with_growth(30 << 10), false);
+    world.bind(80);
+    for port in 40_001..40_004 {
+        let (client, server) = connected(&mut world, port);
+        let most = upload(&mut world, client, server, &text(MIB));
+        assert_eq!(
+            most > Buffers::default().receive,
+            port == 40_001,
+            "{port}: {most}"
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_uploads_may_download_with_a_large_ring() {
+    let mut world = World::cutting(config());
+    world.bind(80);
+    let (client, server) = connected(&mut world, 40_001);
+    upload(&mut world, client, server, &text(MIB));
+    let flight = download(&mut world, client, server, &text(MIB));
+    assert!(flight > 100 << 10, "{flight}");
+    let most = upload(&mut world, client, server, &text(MIB));
+    assert!(most > 20_000, "{most}");
+    assert_eq!(world.stack.stats().retransmits, 0);
+}
