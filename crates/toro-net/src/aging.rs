@@ -6,6 +6,8 @@ use alloc::collections::VecDeque;
 
 use toro_time::Instant;
 
+use crate::random::low_word;
+
 /// Names an entry.
 pub(crate) type AgingId = u32;
 
@@ -40,7 +42,8 @@ impl<T> Aging<T> {
     pub(crate) fn push(&mut self, deadline: Instant, value: T) -> AgingId {
         let id = self
             .first
-            .wrapping_add(u32::try_from(self.entries.len()).expect("bounded by caps"));
+            // Caps bound the number.
+            .wrapping_add(low_word(self.entries.len() as u64));
         self.entries.push_back((deadline, Some(value)));
         self.live += 1;
         id

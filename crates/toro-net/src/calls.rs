@@ -167,8 +167,7 @@ impl Stack {
             let tuple = Tuple {
                 local,
                 remote: *remote.ip(),
-                local_port: first
-                    + stacks * u16::try_from(step).expect("below the number of ports"),
+                local_port: first + stacks * u16::try_from(step).unwrap_or(u16::MAX),
                 remote_port: remote.port(),
             };
             if self.demux.find(&tuple).is_none() {

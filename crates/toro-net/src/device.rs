@@ -13,6 +13,7 @@ use toro_dev::net::{Frame, NetDevice, NetInfo};
 
 use crate::checksum;
 use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_TCP, TCP_LEN};
+use crate::random::low_word;
 
 /// Where the TCP header starts in a frame of ours: smoltcp writes no IP options.
 const TCP_AT: usize = ETHERNET_LEN + IPV4_LEN;
@@ -257,7 +258,8 @@ fn sent_segment(bytes: &[u8; HEADERS_LEN], len: usize) -> SentSegment {
     let payload_len = len.saturating_sub(TCP_AT + header_len);
     // SYN and FIN occupy a number each.
     let controls = u32::from(bytes[TCP_AT + 13] & 1) + u32::from(bytes[TCP_AT + 13] >> 1 & 1);
-    let len = u32::try_from(payload_len).expect("a frame is shorter than 4 GiB") + controls;
+    // A frame is shorter than 4 GiB.
+    let len = low_word(payload_len as u64) + controls;
     SentSegment {
         end: packet::be32(bytes, TCP_AT + 4).wrapping_add(len),
         ack: packet::be32(bytes, TCP_AT + 8),

@@ -20,7 +20,7 @@ pub(crate) fn write_answer(answer: &mut [u8], request: &[u8], mac: [u8; 6]) {
     answer[..6].copy_from_slice(&request[6..12]);
     answer[6..12].copy_from_slice(&mac);
     answer[12..14].copy_from_slice(&request[12..14]);
-    let total_len = u16::try_from(answer.len() - ETHERNET_LEN).expect("an IPv4 packet fits");
+    let total_len = u16::try_from(answer.len() - ETHERNET_LEN).unwrap_or(u16::MAX);
     let (ip, icmp) = answer[ETHERNET_LEN..].split_at_mut(IPV4_LEN);
     // Version and header length, without the options of the request.
     ip.fill(0);

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::{Buffers, Growth};
 use crate::connection::{Connection, Stage};
 use crate::packet::{IPV4_LEN, Segment, TCP_LEN};
+use crate::random::low_word;
 use crate::slab::SlotId;
 use crate::stack::Stack;
 
@@ -64,11 +65,7 @@ impl Connection {
     /// Takes note of `len` bytes that the peer has acknowledged.
     #[inline]
     pub(crate) fn note_delivered(&mut self, len: usize) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a ring is shorter than 4 GiB"
-        )]
-        let delivered = len as u32;
+        let delivered = low_word(len as u64);
         self.delivered = self.delivered.wrapping_add(delivered);
         self.proven = self.proven.saturating_add(delivered);
     }
@@ -185,8 +182,10 @@ impl Stack {
         let Some(unread) = connection.unread() else {
             return;
         };
-        let waiting = u32::try_from(unread.len()).expect("a ring is shorter than 4 GiB");
-        let before = connection.acknowledged.wrapping_sub(waiting);
+        // A ring is shorter than 4 GiB, here and below.
+        let before = connection
+            .acknowledged
+            .wrapping_sub(low_word(unread.len() as u64));
         let told = Agreement {
             isn: connection.sent.wrapping_sub(1),
             peer_isn: before.wrapping_sub(1),

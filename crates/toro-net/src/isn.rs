@@ -45,7 +45,7 @@ fn previous(state: u64) -> u64 {
 
 fn fragment_id(state: u64) -> u16 {
     let output = crate::random::low_word(state >> (29 - (state >> 61)));
-    u16::try_from((output ^ (output >> 16)) & 0xffff).expect("masked to 16 bits")
+    u16::try_from((output ^ (output >> 16)) & 0xffff).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use core::net::Ipv4Addr;
 
 use crate::checksum;
+use crate::random::low_word;
 use crate::stats::DropReason;
 
 /// Bytes of an Ethernet header.
@@ -98,7 +99,8 @@ impl Segment {
     /// Sequence numbers that the segment occupies.
     pub(crate) fn len(&self) -> u32 {
         let controls = u32::from(self.flags.syn()) + u32::from(self.flags.fin());
-        u32::try_from(self.payload_len()).expect("a frame is shorter than 4 GiB") + controls
+        // A frame is shorter than 4 GiB.
+        low_word(self.payload_len() as u64) + controls
     }
 
     fn checksum_is_right(&self, frame: &[u8]) -> bool {

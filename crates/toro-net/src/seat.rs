@@ -152,7 +152,7 @@ impl Stack {
 
     /// The first of every so many ports that this stack may choose, and how many stacks choose.
     pub(crate) fn port_share(&self) -> (u16, u16) {
-        let share = |number: usize| u16::try_from(number).expect("at most 64 stacks");
+        let share = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
         self.seat.as_ref().map_or((0, 1), |seat| {
             (share(seat.index()), share(seat.others() + 1))
         })

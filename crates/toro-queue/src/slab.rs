@@ -66,7 +66,8 @@ impl<T> Slab<T> {
                 generation: 0,
                 tenant: None,
             });
-            u32::try_from(self.slots.len() - 1).expect("there are fewer than 2^32 slots")
+            // Where there are more, the index below panics.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         let slot = &mut self.slots[index as usize];
         slot.tenant = Some(Box::new(value));
