@@ -151,7 +151,7 @@ impl VirtioNet {
     fn refill(&mut self, buf: DmaBuf) {
         let len = buf.len();
         // A full queue has buffers enough: one too many is freed.
-        drop(self.receive.add(Buffer::writable(buf, 0..len).into()));
+        drop(self.receive.add_one(Buffer::writable(buf, 0..len)));
     }
 
     /// Takes a buffer back in which something was received.
@@ -420,7 +420,7 @@ impl NetDevice for VirtioNet {
         buf[..header::LEN].copy_from_slice(&header);
         match self
             .transmit
-            .add(Buffer::readable(buf, 0..header::LEN + len).into())
+            .add_one(Buffer::readable(buf, 0..header::LEN + len))
         {
             Ok(_) => self.stats.tx_frames += 1,
             Err(_) => self.stats.tx_dropped += 1,

@@ -241,7 +241,7 @@ fn fill(receive: &mut Queue, buffer_len: usize) -> Result<(), ProbeError> {
     while receive.free() > 0 {
         match DmaBuf::try_new(buffer_len) {
             Ok(buf) => {
-                let added = receive.add(Buffer::writable(buf, 0..buffer_len).into());
+                let added = receive.add_one(Buffer::writable(buf, 0..buffer_len));
                 debug_assert!(added.is_ok(), "a descriptor was free");
             }
             Err(error) if receive.outstanding() == 0 => return Err(ProbeError::OutOfMemory(error)),

@@ -68,7 +68,7 @@ impl VirtioRng {
     fn ask(&mut self) {
         if let Some(buf) = self.buf.take() {
             let len = buf.len();
-            let added = self.queue.add(Buffer::writable(buf, 0..len).into());
+            let added = self.queue.add_one(Buffer::writable(buf, 0..len));
             debug_assert!(added.is_ok(), "one request is in flight at a time");
             self.queue.notify_if_needed();
         }

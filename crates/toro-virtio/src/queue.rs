@@ -174,15 +174,35 @@ impl Queue {
     /// Hands the chain back if there are too few descriptors for it, or if the queue has failed.
     #[inline]
     pub fn add(&mut self, chain: Chain) -> Result<Token, Full> {
-        let head = self.first_free;
         if self.free() == 0 {
             return Err(Full(chain));
         }
         let [buffer] = chain.buffers() else {
             return self.add_many(chain);
         };
-        self.rings.set_descriptor(head, describe(buffer));
-        Ok(self.offer(head, head, 1, chain))
+        self.rings.set_descriptor(self.first_free, describe(buffer));
+        Ok(self.offer_one(chain))
+    }
+
+    /// Adds one buffer, as [`add`](Self::add) does: an image whose drivers never add more has nothing of longer chains.
+    ///
+    /// # Errors
+    /// Hands the buffer back if no descriptor is free, or if the queue has failed.
+    #[inline]
+    pub fn add_one(&mut self, buffer: Buffer) -> Result<Token, Full> {
+        if self.free() == 0 {
+            return Err(Full(buffer.into()));
+        }
+        self.rings
+            .set_descriptor(self.first_free, describe(&buffer));
+        Ok(self.offer_one(buffer.into()))
+    }
+
+    /// Offers the chain that the first free descriptor describes.
+    #[inline]
+    fn offer_one(&mut self, chain: Chain) -> Token {
+        let head = self.first_free;
+        self.offer(head, head, 1, chain)
     }
 
     #[inline(never)]
