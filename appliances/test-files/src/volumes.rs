@@ -49,7 +49,8 @@ pub(crate) fn what_was_written_is_read_back() {
 }
 
 pub(crate) fn a_thousand_files_fit_into_a_directory() {
-    for root in VOLUMES {
+    // The host tests do it on the other kinds of FAT.
+    for root in ["/fat16", "/ram"] {
         let many = format!("{root}/many");
         fs::create_dir(&many).expect("there is room");
         let expected: Vec<_> = (0..1000).map(|number| format!("{number:03}.txt")).collect();

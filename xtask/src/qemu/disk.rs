@@ -21,6 +21,8 @@ pub(crate) struct Disk {
     pub(crate) format: Option<super::Format>,
     /// Requests that fail.
     pub(crate) failing: Option<super::Failing>,
+    /// Where every write and flush is recorded, if anywhere: in the form of `dm-log-writes`.
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// `disk.img`, or `disk.img,ro` for one that is only read.
@@ -51,6 +53,7 @@ impl Disk {
             options: String::new(),
             format: None,
             failing: None,
+            log: None,
         }
     }
 
@@ -91,6 +94,12 @@ impl Disk {
         let mode = if self.is_read_only { "on" } else { "off" };
         let file = format!("file.driver=file,file.filename={path}");
         let node = format!("node-name={id},read-only={mode},discard=unmap");
+        if let Some(log) = &self.log {
+            let log = log.display().to_string().replace(',', ",,");
+            return format!(
+                "driver=blklogwrites,{node},{file},log.driver=file,log.filename={log},log-sector-size=512,log-super-update-interval=1"
+            );
+        }
         match &self.failing {
             None => format!("driver=raw,{node},{file}"),
             Some(failing) => format!(

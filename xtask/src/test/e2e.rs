@@ -5,6 +5,7 @@
 
 mod boot;
 mod cores;
+mod durable;
 mod errors;
 mod files;
 mod interrupt;
@@ -84,6 +85,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
+    durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
         tally.record("e2e: web-server starts", Err(error));
     }

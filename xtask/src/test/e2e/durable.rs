@@ -1,0 +1,302 @@
+//! `durable-log` on FAT and on a raw disk: kills of QEMU, and every disk that a power cut may leave.
+//!
+//! A first life runs on a disk whose writes and flushes QEMU records ([`recording`]); from the record, disks are rebuilt as a cut would have
+//! left them and examined here, by the crates that the appliance is made of ([`examine`]). Then QEMU is killed in the middle of appends,
+//! again and again, and the next life has to find what was acknowledged.
+
+mod examine;
+mod recording;
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use self::examine::Kind;
+use self::recording::Recording;
+use super::TIMEOUT;
+use crate::build::{self, Image, Profile};
+use crate::qemu::{Disk, Forward, Machine, Running};
+use crate::run::{Disks, Wish};
+use crate::test::Depth;
+use crate::test::tally::Tally;
+use crate::workspace::Workspace;
+
+const NAME: &str = "durable-log";
+
+/// From start to the first connection, on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// No answer may take longer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Records of the life that is recorded.
+const RECORDS: u64 = 60;
+/// Most that is appended in one life that is killed.
+const BURST: u64 = 40;
+
+/// Runs both, on both kinds of disk.
+pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
+    let cases = [Kind::Fat, Kind::Raw].map(|kind| {
+        let name = |what: &str| format!("e2e: durable-log on {} {what}", kind.name());
+        (
+            kind,
+            name("loses nothing in a power cut"),
+            name("loses nothing when QEMU is killed"),
+        )
+    });
+    if !cases
+        .iter()
+        .any(|(_, cut, kill)| tally.wants(cut) || tally.wants(kill))
+    {
+        return;
+    }
+    let image = match build::build(workspace, NAME, Profile::Release) {
+        Ok(image) => image,
+        Err(error) => return tally.record("e2e: durable-log", Err(error)),
+    };
+    for (kind, cut, kill) in cases {
+        let bench = Bench {
+            workspace: workspace.clone(),
+            image: image.clone(),
+            kind,
+        };
+        let other = bench.clone();
+        tally.case(&cut, TIMEOUT * 4, move || {
+            power_cuts(&bench, depth.pick(50, 100, 5_000))
+        });
+        tally.case(&kill, TIMEOUT * 4, move || {
+            kills(&other, depth.pick(1, 2, 50))
+        });
+    }
+}
+
+/// What a life is made of.
+#[derive(Clone)]
+struct Bench {
+    workspace: Workspace,
+    image: Image,
+    kind: Kind,
+}
+
+impl Bench {
+    /// A file of this kind's tests.
+    fn path(&self, suffix: &str) -> Result<PathBuf> {
+        let folder = self.workspace.target("disk")?;
+        Ok(folder.join(format!("{NAME}-{}-{suffix}", self.kind.name())))
+    }
+
+    /// A new disk.
+    fn disk(&self, suffix: &str) -> Result<Disk> {
+        let folder = self.workspace.target("disk")?;
+        let name = format!("{NAME}-{}-{suffix}", self.kind.name());
+        Disk::scratch(self.kind.recipe(), &folder, &name, Path::new("."))
+    }
+
+    /// Boots on `disk` and waits until it takes connections.
+    fn boot(&self, disk: Disk) -> Result<Life> {
+        let package = self.workspace.appliance(NAME)?;
+        let mut wish = Wish::of(package, Machine::Microvm)?;
+        let forward = Forward::from_free_port(7000)?;
+        wish.ports = vec![forward];
+        wish.disks = Disks::Given(vec![disk]);
+        self.kind.append().clone_into(&mut wish.append);
+        let vm = wish.vm(&self.workspace, package, &self.image)?;
+        let mut running = Running::start(&vm.command())?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        while !running
+            .lines()
+            .iter()
+            .any(|line| line.contains("listening"))
+        {
+            running.check_alive()?;
+            ensure!(
+                Instant::now() < deadline,
+                "it is not up in time\n{}",
+                running.tail()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, forward.host));
+        let stream = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT)?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        Ok(Life {
+            running,
+            answers: BufReader::new(stream.try_clone()?),
+            stream,
+        })
+    }
+}
+
+/// An appliance that runs, and a client.
+struct Life {
+    running: Running,
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+}
+
+impl Life {
+    fn say(&mut self, line: &str) -> Result<()> {
+        self.stream.write_all(line.as_bytes())?;
+        Ok(self.stream.write_all(b"\n")?)
+    }
+
+    fn hear(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let len = self.answers.read_line(&mut line);
+        ensure!(
+            len.context("no answer came")? > 0,
+            "it has hung up\n{}",
+            self.running.tail()
+        );
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn ask(&mut self, line: &str) -> Result<String> {
+        self.say(line)?;
+        self.hear()
+    }
+
+    /// Appends record `number` and waits until that counts.
+    fn append(&mut self, number: u64) -> Result<()> {
+        let answer = self.ask(&format!("append {}", examine::record(number)))?;
+        ensure!(
+            answer == format!("ok {number}"),
+            "record {number}: {answer}"
+        );
+        Ok(())
+    }
+}
+
+/// Rebuilds `cuts` disks from the record of a life, and examines each.
+fn power_cuts(bench: &Bench, cuts: usize) -> Result<()> {
+    let mut disk = bench.disk("cut")?;
+    let before = fs::read(&disk.path)?;
+    let log = bench.path("cut.log")?;
+    // As large as it may become; sparse.
+    File::create(&log)?.set_len(1 << 30)?;
+    disk.log = Some(log.clone());
+    let path = disk.path.clone();
+    let mut life = bench.boot(disk)?;
+    for number in 0..RECORDS {
+        life.append(number)?;
+    }
+    drop(life);
+    let outcome = examine_cuts(bench.kind, before, &Recording::read(&log)?, cuts);
+    fs::remove_file(&log)?;
+    outcome?;
+    let end =
+        examine::replayed(bench.kind, fs::read(&path)?, false).context("the disk at the end")?;
+    ensure!(end == RECORDS, "{end} of {RECORDS} records at the end");
+    Ok(())
+}
+
+fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize) -> Result<()> {
+    let spans = recording.spans();
+    ensure!(
+        spans.len() as u64 > RECORDS,
+        "{} flushes for {RECORDS} records",
+        spans.len()
+    );
+    let mut random = Random(0x7063_7574);
+    let mut disk = before;
+    // The record that was sent last when a write with it was seen: all before it were acknowledged.
+    let mut sent = 0;
+    for (nth, span) in spans.iter().enumerate() {
+        // Each span has its share of the cuts, one at least while they last.
+        let share = cuts * (nth + 1) / spans.len() - cuts * nth / spans.len();
+        for round in 0..share {
+            let end = usize::try_from(random.below(span.len() as u64 + 1))?;
+            let seen = span[..end].iter().filter_map(recording::Write::newest);
+            let required = seen.fold(sent, u64::max);
+            let mut rebuilt = disk.clone();
+            let keep = random.below(3);
+            for write in &span[..end] {
+                // All, none, or any sectors of them.
+                write.apply(&mut rebuilt, || {
+                    keep == 2 || (keep == 1 && random.below(2) == 0)
+                });
+            }
+            let context = || {
+                format!(
+                    "cut in span {nth} of {}, behind {end} writes, round {round}",
+                    spans.len()
+                )
+            };
+            let with_checker = (nth + round) % 10 == 0;
+            let found = examine::replayed(kind, rebuilt, with_checker).with_context(context)?;
+            if found < required {
+                bail!(
+                    "{}: {found} records, {required} were acknowledged",
+                    context()
+                );
+            }
+        }
+        for write in *span {
+            sent = sent.max(write.newest().unwrap_or(0));
+            write.apply(&mut disk, || true);
+        }
+    }
+    Ok(())
+}
+
+/// Kills QEMU in the middle of appends, `lives` times on the same disk.
+fn kills(bench: &Bench, lives: u64) -> Result<()> {
+    let disk = bench.disk("kill")?;
+    let mut random = Random(0x6b69_6c6c);
+    let mut acknowledged = 0;
+    for life in 0..=lives {
+        let mut running = bench.boot(disk.clone())?;
+        let count = running.ask("count")?;
+        let count: u64 = count.strip_prefix("count ").context("no count")?.parse()?;
+        ensure!(
+            count >= acknowledged,
+            "life {life}: {count} records, {acknowledged} were acknowledged"
+        );
+        for number in (0..count).rev().take(50) {
+            let expected = format!("record {}", examine::record(number));
+            let found = running.ask(&format!("get {number}"))?;
+            ensure!(found == expected, "life {life}: record {number} is {found}");
+        }
+        acknowledged = count;
+        if life == lives {
+            break;
+        }
+        // More is under way than is waited for.
+        for number in count..count + BURST {
+            running.say(&format!("append {}", examine::record(number)))?;
+        }
+        for _ in 0..random.below(BURST) {
+            let answer = running.hear()?;
+            ensure!(
+                answer == format!("ok {acknowledged}"),
+                "life {life}: {answer}"
+            );
+            acknowledged += 1;
+        }
+    }
+    let bytes = fs::read(&disk.path)?;
+    let found = examine::replayed(bench.kind, bytes, true)?;
+    ensure!(
+        found >= acknowledged,
+        "{found} records, {acknowledged} were acknowledged"
+    );
+    Ok(())
+}
+
+/// Numbers that follow from a seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
