@@ -191,6 +191,11 @@ pub(crate) fn init(info: &BootInfo, machine: &Machine) {
     );
     #[cfg(feature = "watchdog")]
     let alarm = crate::watchdog::install(alarm);
+    #[cfg(feature = "idle-poll")]
+    if crate::environment::value("idle") == Some("poll") {
+        // Some round trips of a message between two cores.
+        toro_sched::look_before_halt(clock.ticks(core::time::Duration::from_micros(200)));
+    }
     TIME.call_once(|| (clock, alarm));
     start(clock, alarm);
 }

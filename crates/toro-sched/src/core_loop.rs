@@ -16,7 +16,7 @@ use toro_arch::core_local::{self, MAX_CORES};
 use toro_queue::{Mailbox, Posted};
 use toro_sync::PerCore;
 
-use crate::idle;
+use crate::idle::{self, Look};
 use crate::roster::Roster;
 use crate::run_queue::RunQueue;
 use crate::stack::StackCache;
@@ -32,6 +32,7 @@ struct Core {
     stacks: StackCache,
     /// All threads that have begun and not been buried.
     roster: Roster,
+    look: Look,
     /// Whether the running code is the scheduler's own, or a waker that it has called.
     is_busy: Cell<bool>,
     counters: Counters,
@@ -69,6 +70,7 @@ pub fn init(stack: Range<u64>, seed: u64) {
         mailbox: &MAILBOXES[core_local::id()],
         stacks: StackCache::new(seed),
         roster,
+        look: Look::new(),
         is_busy: Cell::new(false),
         counters: Counters::default(),
     });
@@ -297,7 +299,7 @@ fn next(core: &Core) -> *const Block {
 #[inline(never)]
 fn wait_for_next(core: &Core) -> *const Block {
     loop {
-        core.counters.idle(|| idle::wait(core.mailbox));
+        core.counters.idle(|| idle::wait(core.mailbox, &core.look));
         open_mail(core);
         collect(core);
         if let Some(block) = core.ready.pop() {

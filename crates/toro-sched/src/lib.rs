@@ -34,6 +34,7 @@ mod wait;
 mod wake;
 
 pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, stats, yield_now};
+pub use idle::look_before_halt;
 pub use join::{JoinHandle, NoResult};
 pub use roster::{State, ThreadInfo, for_each_thread};
 pub use stats::Stats;

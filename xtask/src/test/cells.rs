@@ -87,8 +87,23 @@ pub(super) const NO_OFFLOADS: Cell = Cell {
     ..Cell::PLAIN
 };
 
+/// Cores look for work before they halt.
+const POLLING: Cell = Cell {
+    name: "2 cores that look before they halt",
+    cores: Some(2),
+    append: "idle=poll",
+    ..Cell::PLAIN
+};
+
 /// The special machines for that image.
 pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
+    if image == "test-torture" {
+        return vec![Setting {
+            machine: Machine::Q35,
+            cores: None,
+            cell: POLLING,
+        }];
+    }
     if !["test-console", "test-devices"].contains(&image) {
         return Vec::new();
     }
