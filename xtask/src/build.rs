@@ -43,6 +43,9 @@ pub(crate) struct Extras {
     /// Put the metrics and the status page into the image; `metrics=9100` on its command line starts them.
     #[arg(long)]
     pub(crate) metrics: bool,
+    /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
+    #[arg(long)]
+    pub(crate) virtio_fs: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -112,6 +115,7 @@ impl Extras {
             (self.lines, "lines"),
             (self.multiqueue, "multiqueue"),
             (self.metrics, "metrics"),
+            (self.virtio_fs, "virtio-fs"),
         ]
         .into_iter()
         .filter_map(|(wanted, name)| wanted.then_some(name))

@@ -8,12 +8,14 @@ mod monitor;
 mod port;
 mod recipe;
 mod running;
+mod share;
 mod size;
 mod verdict;
 
 use std::path::PathBuf;
 use std::process::Command;
 
+use anyhow::Result;
 use toro_abi::exit::DEBUG_EXIT_PORT;
 
 pub(crate) use self::console::{CONSOLE, ConsolePort};
@@ -22,6 +24,7 @@ pub(crate) use self::monitor::Monitor;
 pub(crate) use self::port::Forward;
 pub(crate) use self::recipe::{Failing, Format};
 pub(crate) use self::running::Running;
+pub(crate) use self::share::{FileServer, Share};
 pub(crate) use self::size::Memory;
 pub(crate) use self::verdict::Verdict;
 
@@ -79,6 +82,8 @@ pub(crate) struct Vm {
     pub(crate) rng: bool,
     /// The disks, in the order in which the appliance numbers them.
     pub(crate) disks: Vec<Disk>,
+    /// The folders of the host that it sees, in the order in which the appliance numbers them.
+    pub(crate) shares: Vec<Share>,
     /// The ports of its virtio console, with their sockets.
     pub(crate) console_ports: Vec<ConsolePort>,
     pub(crate) boot: Boot,
@@ -126,6 +131,7 @@ impl Vm {
             net: Net::None,
             rng: false,
             disks: Vec::new(),
+            shares: Vec::new(),
             console_ports: Vec::new(),
             boot,
             kvm: false,
@@ -170,6 +176,7 @@ impl Vm {
             qemu.args(["-device", &self.virtio("rng", "")]);
         }
         self.add_disks(&mut qemu);
+        self.add_shares(&mut qemu);
         self.add_console(&mut qemu);
         self.add_boot(&mut qemu);
         qemu.args(&self.extra);
@@ -222,6 +229,32 @@ impl Vm {
             let options = format!(",drive={id}{}", disk.options);
             qemu.args(["-device", &self.virtio("blk", &options)]);
         }
+    }
+
+    fn add_shares(&self, qemu: &mut Command) {
+        if self.shares.is_empty() {
+            return;
+        }
+        // The server of a folder reads and writes the memory of the machine.
+        let memory = format!(
+            "memory-backend-memfd,id=ram,size={},share=on",
+            self.memory.qemu()
+        );
+        qemu.args(["-object", &memory, "-machine", "memory-backend=ram"]);
+        for (number, share) in self.shares.iter().enumerate() {
+            let id = format!("fs{number}");
+            qemu.args(["-chardev", &share.backend(&id)]);
+            let device = match self.machine {
+                Machine::Microvm => "vhost-user-fs-device".to_owned(),
+                _ => "vhost-user-fs-pci".to_owned(),
+            };
+            qemu.args(["-device", &format!("{device},chardev={id},tag={id}")]);
+        }
+    }
+
+    /// Starts what must run beside QEMU, before it; keep it as long.
+    pub(crate) fn serve(&self) -> Result<Vec<FileServer>> {
+        self.shares.iter().map(Share::serve).collect()
     }
 
     fn add_console(&self, qemu: &mut Command) {

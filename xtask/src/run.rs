@@ -1,5 +1,6 @@
 //! `cargo xtask run`: boots an appliance under QEMU with the machine that its manifest describes.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 use toro_archive::Archive;
 
 use crate::build::{self, Extras, Image, Profile};
-use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Net, Verdict, Vm};
+use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Net, Share, Verdict, Vm};
 use crate::setup::Tool;
 use crate::workspace::{MachineWish, Package, Workspace};
 use crate::{iso, process, setup};
@@ -44,9 +45,12 @@ pub(crate) struct Args {
     /// A port of this machine that leads to a port of the appliance, as in 8080:80; may be given again.
     #[arg(long, value_name = "HOST:GUEST")]
     port: Vec<Forward>,
-    /// The folder whose files the appliance sees, instead of the one in its manifest.
+    /// A folder of this machine that the appliance reads and writes while it runs, at /share unless `--append mount=...` says where.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
+    /// The folder whose files are in the archive that comes with the image, instead of the one in its manifest.
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// A disk: a raw image file, only read if `,ro` follows; may be given again. Without it an appliance that wants disks gets empty ones.
     #[arg(long, value_name = "FILE[,ro]")]
     disk: Vec<Disk>,
@@ -88,11 +92,24 @@ pub(crate) struct Wish {
     pub(crate) rng: bool,
     pub(crate) disks: Disks,
     pub(crate) console_ports: Vec<ConsolePort>,
-    pub(crate) share: Option<PathBuf>,
+    /// The folder whose files become the archive.
+    pub(crate) archive: Option<PathBuf>,
+    pub(crate) share: Shared,
     pub(crate) append: String,
     pub(crate) kvm: bool,
     /// Properties that every device of a kind has, as `-global` takes them.
     pub(crate) globals: Vec<String>,
+    /// What the image is built with besides what its manifest says.
+    pub(crate) extras: Extras,
+}
+
+/// The folder of the host that a machine sees.
+#[derive(Clone, Debug)]
+pub(crate) enum Shared {
+    None,
+    /// An empty one, made for the run.
+    Scratch,
+    Given(PathBuf),
 }
 
 /// The disks of a machine.
@@ -138,7 +155,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     let extras = Extras {
         metrics: args.metrics.is_some(),
-        ..Extras::default()
+        ..wish.extras
     };
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
     let vm = wish.vm(&workspace, package, &image)?;
@@ -163,6 +180,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    let _servers = vm.serve()?;
     eprintln!("Ctrl-C ends the virtual machine");
     execute(&mut command)
 }
@@ -175,8 +193,11 @@ impl Wish {
         if !args.port.is_empty() {
             wish.ports.clone_from(&args.port);
         }
-        if args.share.is_some() {
-            wish.share.clone_from(&args.share);
+        if args.archive.is_some() {
+            wish.archive.clone_from(&args.archive);
+        }
+        if let Some(folder) = &args.share {
+            wish.share(package, folder);
         }
         if !args.args.is_empty() {
             wish.append = command_line(&package.toro().machine.append, &args.args);
@@ -223,13 +244,18 @@ impl Wish {
             rng: package.picks("random"),
             disks: Disks::Scratch(wish.disks.clone()),
             console_ports: console_ports.with_context(context)?,
-            share: wish
+            share: match wish.share {
+                true => Shared::Scratch,
+                false => Shared::None,
+            },
+            archive: wish
                 .archive
                 .as_ref()
                 .map(|folder| package.folder().join(folder)),
             append: command_line(&wish.append, &wish.args),
             kvm: false,
             globals: Vec::new(),
+            extras: Extras::default(),
         })
     }
 
@@ -249,11 +275,14 @@ impl Wish {
         if self.kvm && !Path::new("/dev/kvm").exists() {
             bail!("this machine has no /dev/kvm; run without --kvm");
         }
-        if let Some(share) = self.share.as_deref().filter(|share| !share.is_dir()) {
+        if let Some(folder) = self.archive.as_deref().filter(|folder| !folder.is_dir()) {
             bail!(
-                "the folder {} that should be shared is not there; make it, or name another with --share",
-                share.display()
+                "the folder {} that should be archived is not there; make it, or name another with --archive",
+                folder.display()
             );
+        }
+        if let Shared::Given(folder) = &self.share {
+            Share::check(folder)?;
         }
         if let Disks::Given(disks) = &self.disks {
             disks.iter().try_for_each(Disk::check)?;
@@ -295,11 +324,41 @@ impl Wish {
             net,
             rng: self.rng,
             disks: self.disks.make(workspace, package)?,
+            shares: self.shares(workspace, package)?,
             console_ports: self.placed_ports(workspace, package)?,
             kvm: self.kvm,
             globals: self.globals.clone(),
             ..Vm::new(self.machine, boot)
         })
+    }
+
+    /// The folder of the host, with a socket for its server.
+    fn shares(&self, workspace: &Workspace, package: &Package) -> Result<Vec<Share>> {
+        let folder = match &self.share {
+            Shared::None => return Ok(Vec::new()),
+            Shared::Given(folder) => folder.clone(),
+            Shared::Scratch => {
+                let folder = workspace.target("share")?.join(&package.name);
+                // What an earlier run left there is gone.
+                drop(fs::remove_dir_all(&folder));
+                fs::create_dir_all(&folder)
+                    .with_context(|| format!("cannot make {}", folder.display()))?;
+                folder
+            }
+        };
+        setup::ensure(&[Tool::Virtiofsd])?;
+        let name = format!("{}-fs0-{}.sock", package.name, std::process::id());
+        let socket = workspace.target("run")?.join(name);
+        Ok(Vec::from([Share { folder, socket }]))
+    }
+
+    /// Has the appliance see `folder` at /share, unless its words for the kernel say where.
+    pub(crate) fn share(&mut self, package: &Package, folder: &Path) {
+        self.extras.virtio_fs = !package.picks("virtio-fs");
+        self.share = Shared::Given(folder.to_owned());
+        if !self.append.contains(":virtiofs:") {
+            self.append = format!("mount=/share:virtiofs:fs0 {}", self.append);
+        }
     }
 
     /// The console ports, each with a socket.
@@ -318,7 +377,7 @@ impl Wish {
         workspace: &Workspace,
         package: &Package,
     ) -> Result<Option<Archive>> {
-        let Some(folder) = &self.share else {
+        let Some(folder) = &self.archive else {
             return Ok(None);
         };
         let path = workspace

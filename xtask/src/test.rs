@@ -15,6 +15,7 @@ mod peers;
 mod ports;
 mod report;
 mod server;
+mod share;
 mod soak;
 mod tally;
 mod tree;

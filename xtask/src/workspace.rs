@@ -119,6 +119,9 @@ pub(crate) struct MachineWish {
     /// Names of console ports, each perhaps with its socket: `agent`, `agent=/tmp/agent.sock`.
     #[serde(default)]
     pub(crate) console_ports: Vec<String>,
+    /// Whether it wants a folder of the host: an empty one, unless the command line names another.
+    #[serde(default)]
+    pub(crate) share: bool,
     /// A folder of the package whose files become the archive.
     pub(crate) archive: Option<PathBuf>,
     /// Words of the kernel command line.

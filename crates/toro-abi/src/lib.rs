@@ -14,4 +14,5 @@ pub mod lines;
 pub mod report;
 pub mod sample;
 pub mod session;
+pub mod share;
 pub mod symbols;

@@ -47,5 +47,5 @@ mod tests;
 pub use channel::Channel;
 pub use file_system::{FuseFs, Options};
 pub use link::{Link, PATIENCE};
-pub use registry::{add, open, shares};
+pub use registry::{add, open};
 pub use reply::Space;

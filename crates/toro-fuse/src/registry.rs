@@ -37,18 +37,12 @@ pub fn add(
     Ok(())
 }
 
-/// The shared folders of the running core.
-pub fn shares() -> Vec<Rc<Link>> {
-    SHARES
-        .try_with(|shares| shares.borrow().clone())
-        .unwrap_or_default()
-}
-
-/// The shared folder of the running core with this name, as in `fs0`, or this tag; `None` if another core owns it, or nobody.
-pub fn open(name_or_tag: &str) -> Option<Rc<Link>> {
-    let name = DeviceName::parse(name_or_tag);
-    let shares = shares();
-    let by_name = shares.iter().find(|link| Some(link.name()) == name);
-    let by_tag = || shares.iter().find(|link| link.tag() == name_or_tag);
-    by_name.or_else(by_tag).cloned()
+/// The shared folder of the running core that is called `name`, as in `fs0`; `None` if another core owns it, or nobody.
+pub fn open(name: &str) -> Option<Rc<Link>> {
+    let name = DeviceName::parse(name)?;
+    let find = |shares: &RefCell<Vec<Rc<Link>>>| {
+        let shares = shares.borrow();
+        shares.iter().find(|link| link.name() == name).cloned()
+    };
+    SHARES.try_with(find).flatten()
 }

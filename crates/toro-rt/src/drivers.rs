@@ -54,6 +54,13 @@ const DRIVERS: &[Driver] = &[
         then: || {},
         is_needed: true,
     },
+    #[cfg(feature = "virtio-fs")]
+    Driver {
+        class: Class::FileSystem,
+        start: crate::shares::start,
+        then: || {},
+        is_needed: true,
+    },
     #[cfg(feature = "net")]
     Driver {
         class: Class::Net,
@@ -132,6 +139,7 @@ fn class(device_type: DeviceType) -> Option<Class> {
         DeviceType::BLOCK => Some(Class::Block),
         DeviceType::CONSOLE => Some(Class::Console),
         DeviceType::ENTROPY => Some(Class::Entropy),
+        DeviceType::FILE_SYSTEM => Some(Class::FileSystem),
         _ => None,
     }
 }

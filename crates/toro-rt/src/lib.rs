@@ -42,6 +42,8 @@ mod placement;
 #[cfg(feature = "virtio")]
 mod places;
 mod protection;
+#[cfg(feature = "virtio-fs")]
+mod shares;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;

@@ -11,7 +11,7 @@ pub struct MountSpec<'a> {
     pub path: &'a str,
     /// Which kind of file system: `fat`, `ext4`, `ram`, `virtiofs`.
     pub kind: &'a str,
-    /// What is mounted: a device (`blk0`, `blk0p1`), the tag of a share, or the size of a RAM disk. May be empty.
+    /// What is mounted: a device (`blk0`, `blk0p1`), a folder of the host (`fs0`), or the size of a RAM disk. May be empty.
     pub source: &'a str,
     /// The mount shall not be written to.
     pub read_only: bool,
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn words_are_read() {
         check("/data:fat:blk0", Ok(("/data", "fat", "blk0", false)));
-        check("/:virtiofs:www:ro", Ok(("/", "virtiofs", "www", true)));
+        check("/:virtiofs:fs0:ro", Ok(("/", "virtiofs", "fs0", true)));
         check("/tmp:ram:16M", Ok(("/tmp", "ram", "16M", false)));
         check("/tmp:ram", Ok(("/tmp", "ram", "", false)));
         check("", Err(MountSpecError::Path));

@@ -38,6 +38,10 @@ pub(crate) enum Tool {
     RedisTools,
     VhostDeviceVsock,
     Chromium,
+    Virtiofsd,
+    /// The headers with which virtiofsd is built.
+    LibcapNg,
+    Libseccomp,
 }
 
 impl Tool {
@@ -59,6 +63,9 @@ impl Tool {
         Self::RedisTools,
         Self::VhostDeviceVsock,
         Self::Chromium,
+        Self::LibcapNg,
+        Self::Libseccomp,
+        Self::Virtiofsd,
     ];
 
     /// What `cargo xtask test` drives images with.
@@ -76,6 +83,7 @@ impl Tool {
         Self::RedisTools,
         Self::VhostDeviceVsock,
         Self::Chromium,
+        Self::Virtiofsd,
     ];
 
     /// What `cargo xtask bench` and `profile` measure with.
@@ -135,6 +143,15 @@ impl Tool {
                     needs: &[],
                 },
             ),
+            Self::Virtiofsd => (
+                "virtiofsd",
+                Source::Crate {
+                    version: "1.14.0",
+                    needs: &[Self::LibcapNg, Self::Libseccomp],
+                },
+            ),
+            Self::LibcapNg => ("/usr/include/cap-ng.h", package("libcap-ng-dev")),
+            Self::Libseccomp => ("/usr/include/seccomp.h", package("libseccomp-dev")),
         }
     }
 

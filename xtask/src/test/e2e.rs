@@ -114,7 +114,7 @@ fn web_server(workspace: &Workspace, tally: &mut Tally, depth: Depth) -> Result<
         machine: Machine::Pc,
         memory: None,
         cell: Cell::PLAIN,
-        share: None,
+        archive: None,
         tap: None,
         monitor: None,
     };
@@ -203,7 +203,7 @@ fn cards(depth: Depth) -> Vec<(String, Machine, Cell)> {
 fn with_card(workspace: &Workspace, setting: Setting) -> Result<()> {
     let tree = tree::write(&workspace.target("test")?.join("tree"))?;
     let setting = Setting {
-        share: Some(tree.folder.clone()),
+        archive: Some(tree.folder.clone()),
         ..setting
     };
     let mut server = Server::start(workspace, &setting)?;
@@ -219,7 +219,7 @@ fn over_user_networking(
 ) -> Result<()> {
     let tree = tree::write(&workspace.target("test")?.join("tree"))?;
     let setting = Setting {
-        share: Some(tree.folder.clone()),
+        archive: Some(tree.folder.clone()),
         ..setting.clone()
     };
     let mut server = Server::start(workspace, &setting)?;

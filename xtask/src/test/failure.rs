@@ -39,6 +39,7 @@ fn reports(
     wish.append.clone_from(&failure.append);
     let mut vm = wish.vm(workspace, package, image)?;
     vm.extra.extend_from_slice(&failure.qemu);
+    let _servers = vm.serve()?;
     let mut running = Running::start(&vm.command())?;
     let verdict = running.wait(END_TIMEOUT)?;
     let console = running.lines().join("\n    | ");

@@ -8,7 +8,7 @@ use super::cells::{self, Cell};
 use super::peers::Peers;
 use super::report::Report;
 use super::tally::Tally;
-use super::{Depth, disks, failure, ports};
+use super::{Depth, disks, failure, ports, share};
 use crate::build::{self, Extras, Image, Profile};
 use crate::qemu::{Machine, Running, Verdict};
 use crate::run::Wish;
@@ -204,6 +204,8 @@ fn boot(
         );
     }
     let vm = wish.vm(workspace, package, image)?;
+    let shared = share::prepare(&vm.shares)?;
+    let servers = vm.serve()?;
     let mut running = Running::start(&vm.command()).context("cannot boot the image")?;
     let mut players = ports::Players::start(&vm.console_ports);
     let mut report = Report::default();
@@ -221,10 +223,12 @@ fn boot(
         Err(_) => format!("nothing came for {CASE_TIMEOUT:?}"),
     };
     let ended = running.wait(Duration::ZERO).ok();
+    let lines = running.lines();
     let mut cases = report.finish(&format!("{why}\n{}", running.tail()));
-    cases.extend(disks::compare(&running.lines(), &vm.disks));
+    cases.extend(disks::compare(&lines, &vm.disks));
     // The other ends of its ports see the end of the machine, if nothing else.
-    drop(running);
+    drop((running, servers));
+    cases.extend(shared.compare(&lines));
     cases.extend(disks::whole(&vm.disks));
     cases.extend(players.finish());
     let all_passed = cases.iter().all(|(_, result)| result.is_ok());

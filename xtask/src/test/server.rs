@@ -33,8 +33,8 @@ pub(super) struct Setting {
     pub(super) memory: Option<Memory>,
     /// What is special about its machine.
     pub(super) cell: Cell,
-    /// The folder that it serves, `None` for its own.
-    pub(super) share: Option<PathBuf>,
+    /// The folder of its archive, `None` for its own.
+    pub(super) archive: Option<PathBuf>,
     /// The tap that it is joined by, `None` for user networking.
     pub(super) tap: Option<Tap>,
     /// Where QEMU's monitor listens, if anywhere.
@@ -55,8 +55,8 @@ impl Server {
         let mut wish = Wish::of(package, setting.machine)?;
         wish.memory = setting.memory.unwrap_or(wish.memory);
         setting.cell.change(&mut wish);
-        if setting.share.is_some() {
-            wish.share.clone_from(&setting.share);
+        if setting.archive.is_some() {
+            wish.archive.clone_from(&setting.archive);
         }
         let forward = Forward::from_free_port(PORT)?;
         wish.ports = vec![forward];

@@ -21,6 +21,12 @@ pub enum MountError {
     /// The partition is not there, or the table is not readable.
     #[cfg(feature = "disk-files")]
     Partition(toro_partition::PartitionError),
+    /// The machine has no such shared folder.
+    #[cfg(feature = "virtio-fs")]
+    NoShare,
+    /// The host's side of a shared folder does not do its part.
+    #[cfg(feature = "virtio-fs")]
+    Share(FileError),
     /// The source of a RAM disk is no size.
     #[cfg(feature = "ramfs")]
     Size,
@@ -61,6 +67,12 @@ impl fmt::Display for MountError {
                 f,
                 "{error}; blk0 is a whole disk, blk0p1 its first partition"
             ),
+            #[cfg(feature = "virtio-fs")]
+            Self::NoShare => f.write_str(
+                "this machine has no such shared folder; give it one, as in `run --share DIR`, and call the first fs0",
+            ),
+            #[cfg(feature = "virtio-fs")]
+            Self::Share(error) => write!(f, "{error}; look at what virtiofsd says on the host"),
             #[cfg(feature = "ramfs")]
             Self::Size => f.write_str("a RAM disk wants a size, as in 16M, or none"),
             #[cfg(feature = "ramfs")]

@@ -35,6 +35,13 @@ const KINDS: &[Kind] = &[
         owner: disk::owner,
         open: disk::ext4,
     },
+    #[cfg(feature = "virtio-fs")]
+    Kind {
+        name: "virtiofs",
+        workers: 8,
+        owner: share::owner,
+        open: share::open,
+    },
     #[cfg(feature = "ramfs")]
     Kind {
         name: "ram",
@@ -154,5 +161,29 @@ mod ram {
             _ => (text, 0),
         };
         digits.parse::<usize>().ok()?.checked_mul(1 << shift)
+    }
+}
+
+#[cfg(feature = "virtio-fs")]
+mod share {
+    use alloc::rc::Rc;
+
+    use toro_fuse::{FuseFs, Options};
+    use toro_vfs::{FileSystem, MountSpec};
+
+    use super::MountError;
+
+    pub(super) fn owner(spec: &MountSpec<'_>) -> Result<usize, MountError> {
+        crate::drivers::owner_of(spec.source).ok_or(MountError::NoShare)
+    }
+
+    pub(super) fn open(spec: &MountSpec<'_>) -> Result<Rc<dyn FileSystem>, MountError> {
+        let link = toro_fuse::open(spec.source).ok_or(MountError::NoShare)?;
+        let options = Options {
+            read_only: spec.read_only,
+            clock: toro_time::Instant::now,
+        };
+        let mounted = FuseFs::mount(link, options).map_err(MountError::Share)?;
+        Ok(Rc::new(mounted))
     }
 }

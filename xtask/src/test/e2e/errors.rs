@@ -27,6 +27,11 @@ const WRONG: &[(&str, &[&str], &[&str])] = &[
         &["/no/such/folder", "--share"],
     ),
     (
+        "e2e: a missing archive folder",
+        &["run", "web-server", "--archive", "/no/such/folder"],
+        &["/no/such/folder", "--archive"],
+    ),
+    (
         "e2e: a port that is none",
         &["run", "web-server", "--port", "http"],
         &["`http`", "8080:80"],

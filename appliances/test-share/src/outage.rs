@@ -1,0 +1,27 @@
+//! Reads the folder for ever and tells when that begins to fail, and when it works again; beside it a thread shows that the rest lives.
+
+use core::time::Duration;
+
+use toro::fs;
+use toro::thread;
+
+/// Reads until the image is ended from outside.
+pub(crate) fn watch() {
+    thread::spawn("beat", || {
+        loop {
+            toro::println!("outage: beat");
+            thread::sleep(Duration::from_secs(1));
+        }
+    });
+    let mut works = None;
+    loop {
+        let outcome = fs::read("/share/host/large").map(|bytes| bytes.len());
+        match outcome {
+            _ if works == Some(outcome.is_ok()) => {}
+            Ok(_) => toro::println!("outage: reading works"),
+            Err(error) => toro::println!("outage: reading fails: {error}"),
+        }
+        works = Some(outcome.is_ok());
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,140 @@
+//! [`Share`]: a folder of the host that the appliance sees, and [`FileServer`], the program that shows it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::setup::{Tool, is_root};
+
+/// The server is ready after so long, on a busy machine.
+const READY: Duration = Duration::from_secs(30);
+
+/// A folder, and the socket over which QEMU meets its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) folder: PathBuf,
+    pub(crate) socket: PathBuf,
+}
+
+/// A server that runs. It ends with this value, or when QEMU does.
+#[derive(Debug)]
+pub(crate) struct FileServer {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Share {
+    /// The way to the server, for QEMU's `-chardev`.
+    pub(super) fn backend(&self, id: &str) -> String {
+        // A comma ends an option unless it is doubled.
+        let path = self.socket.display().to_string().replace(',', ",,");
+        format!("socket,id={id},path={path}")
+    }
+
+    /// Finds what virtiofsd would complain about less clearly.
+    pub(crate) fn check(folder: &Path) -> Result<()> {
+        if !folder.is_dir() {
+            bail!(
+                "the folder {} that should be shared is not there; make it, or name another with --share",
+                folder.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts the server and waits until it listens. It dies with the thread that calls this, even if this program is killed.
+    ///
+    /// It locks itself into the folder as well as it may.
+    pub(crate) fn serve(&self) -> Result<FileServer> {
+        let ways: &[&str] = if is_root() {
+            &["chroot", "none"]
+        } else {
+            &["namespace", "none"]
+        };
+        let mut complaint = String::new();
+        for way in ways {
+            match self.serve_in(way)? {
+                Ok(server) => return Ok(server),
+                Err(complaints) => complaint = complaints,
+            }
+        }
+        bail!(
+            "virtiofsd cannot share {}:\n{complaint}",
+            self.folder.display()
+        )
+    }
+
+    /// Starts it in that kind of sandbox; what it complains about if it does not run.
+    fn serve_in(&self, sandbox: &str) -> Result<Result<FileServer, String>> {
+        // What an earlier run left there is no server.
+        let _ = fs::remove_file(&self.socket);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL"])
+            .arg(Tool::Virtiofsd.path());
+        command.arg("--socket-path").arg(&self.socket);
+        command.arg("--shared-dir").arg(&self.folder);
+        command.args(["--sandbox", sandbox, "--log-level", "error"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start virtiofsd")?;
+        let deadline = Instant::now() + READY;
+        while !self.is_listening()? {
+            if child.try_wait()?.is_some() {
+                let complaint = child.wait_with_output()?.stderr;
+                return Ok(Err(String::from_utf8_lossy(&complaint).into_owned()));
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "virtiofsd did not listen at {} within {READY:?}",
+                    self.socket.display()
+                );
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Ok(FileServer {
+            child,
+            socket: self.socket.clone(),
+        }))
+    }
+}
+
+impl Share {
+    /// Whether someone listens: a connection to find out would be the only one that the server takes.
+    fn is_listening(&self) -> Result<bool> {
+        /// The flag of a socket that accepts connections, in the fourth column.
+        const ACCEPTS: &str = "00010000";
+        let sockets = fs::read_to_string("/proc/net/unix").context("cannot list sockets")?;
+        let path = self.socket.to_string_lossy();
+        let is_it = |line: &str| {
+            let flags = line.split_whitespace().nth(3);
+            flags == Some(ACCEPTS) && line.ends_with(&*path)
+        };
+        Ok(sockets.lines().any(is_it))
+    }
+}
+
+impl FileServer {
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        // It may have ended already.
+        let _ = self.child.kill();
+        self.child.wait().context("virtiofsd does not end")?;
+        Ok(())
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        let _ = self.kill();
+        // virtiofsd leaves a file beside its socket.
+        let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_file(self.socket.with_added_extension("pid"));
+    }
+}
