@@ -99,6 +99,8 @@ pub(crate) struct Wish {
     pub(crate) kvm: bool,
     /// Properties that every device of a kind has, as `-global` takes them.
     pub(crate) globals: Vec<String>,
+    /// What the appliance learns of a shared folder may be believed for a second: fewer requests, but changes of this side show later.
+    pub(crate) remembers: bool,
     /// What the image is built with besides what its manifest says.
     pub(crate) extras: Extras,
 }
@@ -255,6 +257,7 @@ impl Wish {
             append: command_line(&wish.append, &wish.args),
             kvm: false,
             globals: Vec::new(),
+            remembers: false,
             extras: Extras::default(),
         })
     }
@@ -349,7 +352,11 @@ impl Wish {
         setup::ensure(&[Tool::Virtiofsd])?;
         let name = format!("{}-fs0-{}.sock", package.name, std::process::id());
         let socket = workspace.target("run")?.join(name);
-        Ok(Vec::from([Share { folder, socket }]))
+        Ok(Vec::from([Share {
+            folder,
+            socket,
+            remembers: self.remembers,
+        }]))
     }
 
     /// Has the appliance see `folder` at /share, unless its words for the kernel say where.

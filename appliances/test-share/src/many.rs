@@ -10,8 +10,8 @@ use toro::fs::{self, File, FileError, OpenOptions};
 const FILES: usize = 1000;
 const THREADS: usize = 24;
 const FOUR_GIB: u64 = 4 << 30;
-/// Ten thousand leaks of eight bytes are more.
-const SLACK: usize = 64 << 10;
+/// Five thousand leaks of eight bytes are more.
+const SLACK: usize = 32 << 10;
 
 pub(crate) fn names_of_255_bytes_and_of_any_script_come_back() {
     let folder = crate::path("names");
@@ -106,8 +106,8 @@ pub(crate) fn opening_and_closing_leaves_no_memory_behind() {
     let open = || drop(File::open(&path).expect("it is there"));
     let read = || assert!(fs::read(&path).is_ok_and(|bytes| bytes == b"x"));
     let round = || {
-        (0..10_000).for_each(|_| open());
-        (0..300).for_each(|_| read());
+        (0..5_000).for_each(|_| open());
+        (0..200).for_each(|_| read());
     };
     round();
     let before = toro::mem::stats().in_use;

@@ -1,4 +1,4 @@
-//! Reads the folder for ever and tells when that begins to fail, and when it works again; beside it a thread shows that the rest lives.
+//! Reads the folder for ever and tells of each failure, and when it works again; beside it a thread shows that the rest lives.
 
 use core::time::Duration;
 
@@ -13,15 +13,15 @@ pub(crate) fn watch() {
             thread::sleep(Duration::from_secs(1));
         }
     });
-    let mut works = None;
+    let mut works = false;
     loop {
         let outcome = fs::read("/share/host/large").map(|bytes| bytes.len());
         match outcome {
-            _ if works == Some(outcome.is_ok()) => {}
+            Ok(_) if works => {}
             Ok(_) => toro::println!("outage: reading works"),
             Err(error) => toro::println!("outage: reading fails: {error}"),
         }
-        works = Some(outcome.is_ok());
+        works = outcome.is_ok();
         thread::yield_now();
     }
 }

@@ -1,4 +1,4 @@
-//! The site: the files under the root of the file system.
+//! The site: the files below one folder.
 
 use alloc::vec::Vec;
 
@@ -10,9 +10,11 @@ const PLACES: usize = 64;
 /// A longer path is looked up each time.
 const PATH_MAX: usize = 64;
 
-/// Every file that the image can see. Those in memory for good are remembered, with what is said of them.
+/// Every file below the root. Those in memory for good are remembered, with what is said of them.
 #[derive(Debug)]
 pub(crate) struct Files {
+    /// The folder, in front of every path.
+    root: &'static str,
     /// Each in the place that its path chooses; a newer one takes it.
     known: Vec<Option<Known>>,
 }
@@ -42,10 +44,10 @@ struct Known {
 }
 
 impl Files {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(root: &'static str) -> Self {
         let mut known = Vec::new();
         known.resize_with(PLACES, || None);
-        Self { known }
+        Self { root, known }
     }
 
     /// The file at `path`, if `place` is where it is remembered.
@@ -96,7 +98,7 @@ impl Site for Files {
         if let Some(entry) = self.recall(path, place) {
             return Found::File(entry);
         }
-        match open(path) {
+        match open(self.root, path) {
             Ok(mut entry) => {
                 self.remember(path, place, &mut entry);
                 Found::File(entry)
@@ -129,8 +131,8 @@ fn place(path: &str) -> usize {
     (mixed >> 32) as usize % PLACES
 }
 
-fn open(path: &str) -> Result<Entry<Content>, FileError> {
-    let file = File::open(path)?;
+fn open(root: &str, path: &str) -> Result<Entry<Content>, FileError> {
+    let file = File::open(&[root, "/", path].concat())?;
     let metadata = file.metadata()?;
     let (len, modified) = (metadata.len(), metadata.modified());
     let handle = match file.as_static_slice() {

@@ -1,6 +1,7 @@
 //! Serves the files of its archive over HTTP/1.1.
 //!
-//! What a request means is decided in `toro-http`, this program moves bytes, on the event loop of its core. Takes `port=N`.
+//! What a request means is decided in `toro-http`, this program moves bytes, on the event loop of its core. Takes `port=N`, and
+//! `root=/share` for the folder whose files it serves.
 
 #![no_std]
 #![no_main]
@@ -18,15 +19,17 @@ const DEFAULT_PORT: u16 = 80;
 toro::main!(main);
 
 fn main() {
-    let port = match port() {
-        Ok(port) => port,
+    let (port, root) = match words() {
+        Ok(words) => words,
         Err(word) => {
-            toro::println!("web-server: cannot understand `{word}`; it takes port=1 to port=65535");
+            toro::println!(
+                "web-server: cannot understand `{word}`; it takes port=1 to port=65535 and root=/folder"
+            );
             toro::exit(toro::ExitCode::Failure);
         }
     };
     let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-    match toro::net::serve_on_each_core(address, serve::Server::new) {
+    match toro::net::serve_on_each_core(address, move || serve::Server::new(root)) {
         Ok(serving) => {
             toro::println!("web-server: listening on port {port}");
             serving.for_ever()
@@ -38,14 +41,18 @@ fn main() {
     }
 }
 
-/// The port from the command line; `Err` is the word that is not understood.
-fn port() -> Result<u16, &'static str> {
-    let mut port = DEFAULT_PORT;
+/// The port and the folder from the command line; `Err` is the word that is not understood.
+fn words() -> Result<(u16, &'static str), &'static str> {
+    let (mut port, mut root) = (DEFAULT_PORT, "");
     for word in toro::env::args() {
+        if let Some(folder) = word.strip_prefix("root=") {
+            root = folder;
+            continue;
+        }
         let number = word
             .strip_prefix("port=")
             .and_then(|number| number.parse().ok());
         port = number.filter(|number| *number != 0).ok_or(word)?;
     }
-    Ok(port)
+    Ok((port, root))
 }

@@ -74,11 +74,12 @@ enum Rest {
 }
 
 impl Server {
-    pub(crate) fn new() -> Self {
+    /// A server of the files below `root`.
+    pub(crate) fn new(root: &'static str) -> Self {
         REQUESTS.announce();
         Self {
             http: Connection::new(LIMITS),
-            files: Files::new(),
+            files: Files::new(root),
         }
     }
 

@@ -110,7 +110,9 @@ impl Channel for Link {
         };
         let answered = poll_fn(|context| call.poll(context.waker()));
         block_on_until(deadline, answered).unwrap_or_else(|| {
-            log::error!("{}: the host does not answer", self.name);
+            if !self.engine.borrow().is_silent() {
+                log::error!("{}: the host does not answer", self.name);
+            }
             let woken = self.engine.borrow_mut().give_up(&call);
             woken.into_iter().for_each(Waker::wake);
             Err(FuseError::TimedOut)

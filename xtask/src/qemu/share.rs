@@ -18,6 +18,8 @@ const READY: Duration = Duration::from_secs(30);
 pub(crate) struct Share {
     pub(crate) folder: PathBuf,
     pub(crate) socket: PathBuf,
+    /// The guest may believe names and attributes for a second, instead of asking each time.
+    pub(crate) remembers: bool,
 }
 
 /// A server that runs. It ends with this value, or when QEMU does.
@@ -79,6 +81,7 @@ impl Share {
         command.arg("--socket-path").arg(&self.socket);
         command.arg("--shared-dir").arg(&self.folder);
         command.args(["--sandbox", sandbox, "--log-level", "error"]);
+        command.args(["--cache", if self.remembers { "auto" } else { "never" }]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -1,5 +1,7 @@
 //! Special machines: interrupt lines, short queues, devices without their extras, devices on other cores.
 
+use std::time::Duration;
+
 use super::Depth;
 use super::guest::Setting;
 use crate::qemu::Machine;
@@ -14,6 +16,12 @@ pub(super) struct Cell {
     append: &'static str,
     /// Properties of devices.
     pub(super) globals: &'static [&'static str],
+    /// Words for the image, behind those of its manifest.
+    args: &'static str,
+    /// Names of a shared folder may be believed for a while.
+    remembers: bool,
+    /// A case, and the boot before the first, may take so long on a busy machine.
+    pub(super) patience: Duration,
 }
 
 impl Cell {
@@ -23,6 +31,9 @@ impl Cell {
         cores: None,
         append: "",
         globals: &[],
+        args: "",
+        remembers: false,
+        patience: Duration::from_secs(240),
     };
 
     /// Makes the machine special.
@@ -31,6 +42,8 @@ impl Cell {
         wish.append = format!("{} {}", self.append, wish.append).trim().to_owned();
         let globals = self.globals.iter().map(|global| (*global).to_owned());
         wish.globals.extend(globals);
+        wish.append = format!("{} {}", wish.append, self.args).trim().to_owned();
+        wish.remembers = self.remembers;
     }
 }
 
@@ -75,6 +88,35 @@ pub(super) const TWO_CORES: Cell = Cell {
     ..Cell::PLAIN
 };
 
+/// The folder belongs to the second core, and its names are believed for a second.
+const REMEMBERED: Cell = Cell {
+    name: "remembered names on another core",
+    cores: Some(2),
+    append: "dedicate=fs0:1",
+    remembers: true,
+    ..Cell::PLAIN
+};
+
+/// A folder behind queues of four, without what makes them fast, and without messages.
+const NARROW: Cell = Cell {
+    name: "a narrow way to the folder",
+    globals: &[
+        "vhost-user-fs-device.queue-size=4",
+        "vhost-user-fs-device.event_idx=off",
+        "vhost-user-fs-device.indirect_desc=off",
+        "vhost-user-fs-pci.vectors=0",
+    ],
+    ..Cell::PLAIN
+};
+
+/// As many operations on files as anyone has asked for.
+const MILLION: Cell = Cell {
+    name: "a million operations",
+    args: "operations=1000000",
+    patience: Duration::from_secs(7200),
+    ..Cell::PLAIN
+};
+
 /// Cards without offloads.
 pub(super) const NO_OFFLOADS: Cell = Cell {
     name: "no offloads",
@@ -97,17 +139,10 @@ const POLLING: Cell = Cell {
 
 /// The special machines for that image.
 pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
-    if image == "test-torture" {
-        return vec![Setting {
-            machine: Machine::Q35,
-            cores: None,
-            cell: POLLING,
-        }];
-    }
-    if !["test-console", "test-devices"].contains(&image) {
-        return Vec::new();
-    }
     let cells: &[(Cell, &[Machine])] = match depth {
+        _ if image == "test-share" => share_cells(depth),
+        _ if image == "test-torture" => &[(POLLING, &[Machine::Q35])],
+        _ if !["test-console", "test-devices"].contains(&image) => &[],
         Depth::Quick => &[(LINES, &[Machine::Pc])],
         Depth::Normal => &[
             (LINES, &[Machine::Pc]),
@@ -129,4 +164,17 @@ pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
         })
     };
     cells.iter().flat_map(settings).collect()
+}
+
+/// The special machines of the image that uses a folder of the host.
+fn share_cells(depth: Depth) -> &'static [(Cell, &'static [Machine])] {
+    match depth {
+        Depth::Quick => &[],
+        Depth::Normal => &[(REMEMBERED, &[Machine::Microvm]), (NARROW, &[Machine::Q35])],
+        Depth::Deep => &[
+            (REMEMBERED, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
+            (NARROW, &[Machine::Pc, Machine::Q35]),
+            (MILLION, &[Machine::Q35]),
+        ],
+    }
 }

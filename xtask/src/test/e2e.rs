@@ -18,6 +18,7 @@ mod multiqueue;
 mod placement;
 mod protocol;
 mod services;
+mod share;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -84,6 +85,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
     services::run(workspace, tally);
     metrics::run(workspace, tally);
+    share::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
@@ -115,6 +117,7 @@ fn web_server(workspace: &Workspace, tally: &mut Tally, depth: Depth) -> Result<
         memory: None,
         cell: Cell::PLAIN,
         archive: None,
+        share: None,
         tap: None,
         monitor: None,
     };

@@ -14,9 +14,6 @@ use crate::qemu::{Machine, Running, Verdict};
 use crate::run::Wish;
 use crate::workspace::{Package, Workspace};
 
-/// A case, and the boot before the first, may take so long.
-const CASE_TIMEOUT: Duration = Duration::from_secs(240);
-
 /// After the report an image has so long to end.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -188,6 +185,7 @@ fn boot(
     image: &Image,
     setting: Setting,
 ) -> Result<Vec<(String, Result<(), String>)>> {
+    let patience = setting.cell.patience;
     let mut wish = Wish::of(package, setting.machine)?;
     wish.cores = setting.cores.unwrap_or(wish.cores);
     setting.cell.change(&mut wish);
@@ -210,17 +208,17 @@ fn boot(
     let mut players = ports::Players::start(&vm.console_ports);
     let mut report = Report::default();
     let mut index = 0;
-    let mut deadline = Instant::now() + CASE_TIMEOUT;
+    let mut deadline = Instant::now() + patience;
     while let Some(line) = running.line(index, deadline) {
         players.hear(&line);
         if report.feed(&line) {
-            deadline = Instant::now() + CASE_TIMEOUT;
+            deadline = Instant::now() + patience;
         }
         index += 1;
     }
     let why = match running.wait(END_TIMEOUT) {
         Ok(verdict) => verdict.to_string(),
-        Err(_) => format!("nothing came for {CASE_TIMEOUT:?}"),
+        Err(_) => format!("nothing came for {patience:?}"),
     };
     let ended = running.wait(Duration::ZERO).ok();
     let lines = running.lines();

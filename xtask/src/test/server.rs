@@ -11,7 +11,7 @@ use super::cells::Cell;
 use super::client::Client;
 use crate::build::Image;
 use crate::netns::Tap;
-use crate::qemu::{Forward, Machine, Memory, Monitor, Net, Running, Vm};
+use crate::qemu::{FileServer, Forward, Machine, Memory, Monitor, Net, Running, Vm};
 use crate::run::Wish;
 use crate::workspace::Workspace;
 
@@ -35,6 +35,8 @@ pub(super) struct Setting {
     pub(super) cell: Cell,
     /// The folder of its archive, `None` for its own.
     pub(super) archive: Option<PathBuf>,
+    /// The folder of this machine that it serves instead, while that may change.
+    pub(super) share: Option<PathBuf>,
     /// The tap that it is joined by, `None` for user networking.
     pub(super) tap: Option<Tap>,
     /// Where QEMU's monitor listens, if anywhere.
@@ -46,6 +48,8 @@ pub(super) struct Setting {
 pub(super) struct Server {
     pub(super) running: Running,
     pub(super) address: SocketAddr,
+    /// What runs beside it, as long.
+    _servers: Vec<FileServer>,
 }
 
 impl Server {
@@ -57,6 +61,10 @@ impl Server {
         setting.cell.change(&mut wish);
         if setting.archive.is_some() {
             wish.archive.clone_from(&setting.archive);
+        }
+        if let Some(folder) = &setting.share {
+            wish.share(package, folder);
+            wish.append = format!("{} -- root=/share", wish.append);
         }
         let forward = Forward::from_free_port(PORT)?;
         wish.ports = vec![forward];
@@ -84,7 +92,9 @@ impl Server {
 
     /// Boots `vm`, whose server answers at `address`, and waits for its first answer.
     pub(super) fn boot(vm: &Vm, address: SocketAddr) -> Result<Self> {
+        let servers = vm.serve()?;
         let mut server = Self {
+            _servers: servers,
             running: Running::start(&vm.command())?,
             address,
         };

@@ -100,6 +100,7 @@ mod tests {
         let share = Share {
             folder: folder.clone(),
             socket: "unused".into(),
+            remembers: false,
         };
         let prepared: Prepared = prepare(&[share]).unwrap();
         let compared = |digest: ShareDigest| prepared.compare(&[digest.to_string()]);
