@@ -8,10 +8,14 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 use nix::unistd::{getgid, getuid};
 
 use crate::qemu::MAC;
@@ -20,6 +24,25 @@ use crate::qemu::MAC;
 #[derive(Debug)]
 pub(crate) struct Lab {
     taps: Vec<Tap>,
+}
+
+/// The host's side of a tap, frame by frame.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    socket: OwnedFd,
+    address: LinkAddr,
+}
+
+impl Wire {
+    /// Sends a frame; `false` if the tap has no room for it.
+    pub(crate) fn send(&self, frame: &[u8]) -> Result<bool> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match sendto(self.socket.as_raw_fd(), frame, &self.address, flags) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOBUFS | Errno::EAGAIN) => Ok(false),
+            Err(error) => Err(error).context("cannot send a frame"),
+        }
+    }
 }
 
 /// One tap interface and the addresses at both of its ends.
@@ -75,6 +98,22 @@ impl Tap {
     /// The address of the host's end.
     pub(crate) fn host(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.index, 1)
+    }
+
+    /// A way to put whole frames on the tap, as a network would.
+    pub(crate) fn wire(self) -> Result<Wire> {
+        let name = self.name();
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .context("cannot make a packet socket")?;
+        let mut interfaces = getifaddrs()?.filter(|interface| interface.interface_name == name);
+        let address = interfaces.find_map(|interface| interface.address?.as_link_addr().copied());
+        let address = address.with_context(|| format!("{name} has no address of its own"))?;
+        Ok(Wire { socket, address })
     }
 
     /// The address that the guest must take.

@@ -3,12 +3,13 @@
 //! One line of the core that boots, and one of each other core that has a network, for people and for tests that want to see that everything came back:
 //!
 //! ```text
-//! stats: heap 412320 of 62210048 bytes in use, 0 connections open, 0 in TIME-WAIT, 100000 accepted
+//! stats: heap 412320 of 62210048 bytes in use, 0 connections open, 0 in TIME-WAIT, 100000 accepted, 0 given up half open
 //! ```
 
 use core::time::Duration;
 
 use toro_boot::BootInfo;
+use toro_net::DropReason;
 
 /// Starts the thread, if the command line asks for it.
 pub(crate) fn start(info: &BootInfo) {
@@ -52,11 +53,12 @@ fn report_every(interval: Duration, whose: &str) {
     let mut last = None;
     loop {
         let (heap, net) = (toro_mem::stats(), toro_net::stats());
-        let held = (heap.in_use, net.open, net.time_wait);
+        let given_up = net.dropped(DropReason::HalfOpenFull);
+        let held = (heap.in_use, net.open, net.time_wait, given_up);
         if last != Some(held) {
             last = Some(held);
             toro_log::write(format_args!(
-                "stats: {whose}heap {} of {} bytes in use, {} connections open, {} in TIME-WAIT, {} accepted\n",
+                "stats: {whose}heap {} of {} bytes in use, {} connections open, {} in TIME-WAIT, {} accepted, {given_up} given up half open\n",
                 heap.in_use, heap.total, net.open, net.time_wait, net.accepted
             ));
         }

@@ -8,6 +8,7 @@ mod cores;
 mod durable;
 mod errors;
 mod files;
+mod flood;
 mod interrupt;
 mod load;
 mod malformed;
@@ -98,7 +99,7 @@ fn web_server(workspace: &Workspace, tally: &mut Tally, depth: Depth) -> Result<
     let mut user: Vec<&str> = USER.iter().map(|(name, _)| *name).collect();
     user.extend([files::NAME, boot::IDLE]);
     let mut tap: Vec<&str> = TAP.iter().map(|(name, _)| *name).collect();
-    tap.push(memory::NAME);
+    tap.extend([memory::NAME, flood::NAME]);
     let boots = boots();
     let wants = |names: &[&str]| names.iter().any(|name| tally.wants(name));
     let (wants_user, wants_tap) = (wants(&user), wants(&tap));
@@ -253,6 +254,11 @@ fn over_tap(
     server_cases(TAP, tally, &mut server, depth);
     if tally.wants(memory::NAME) {
         tally.record(memory::NAME, memory::comes_back(&server, depth));
+    }
+    if tally.wants(flood::NAME) {
+        let outcome = flood::lets_clients_in(&server, lab.tap(0), depth);
+        let outcome = outcome.and_then(|()| server.check_alive());
+        tally.record(flood::NAME, outcome);
     }
     Ok(())
 }

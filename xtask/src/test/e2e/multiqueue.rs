@@ -167,7 +167,10 @@ fn accepted(lines: &[String]) -> Vec<u64> {
             _ => format!("stats: core {core}: heap "),
         };
         let last = lines.iter().rev().find(|line| line.starts_with(&start))?;
-        last.rsplit(", ").next()?.split(' ').next()?.parse().ok()
+        let count = last
+            .split(", ")
+            .find_map(|part| part.strip_suffix(" accepted"));
+        count?.parse().ok()
     };
     (0..CORES).map(|core| of(core).unwrap_or(0)).collect()
 }
@@ -181,7 +184,7 @@ mod tests {
         let lines = [
             "stats: heap 41 of 62 bytes in use, 3 connections open, 7 in TIME-WAIT, 9 accepted",
             "stats: core 2: heap 41 of 62 bytes in use, 0 connections open, 0 in TIME-WAIT, 5 accepted",
-            "stats: core 2: heap 41 of 62 bytes in use, 0 connections open, 0 in TIME-WAIT, 8 accepted",
+            "stats: core 2: heap 41 of 62 bytes in use, 0 connections open, 0 in TIME-WAIT, 8 accepted, 0 given up half open",
         ];
         assert_eq!(accepted(&lines.map(str::to_owned)), [9, 0, 8, 0]);
     }
