@@ -204,6 +204,8 @@ impl Stack {
             _ => {
                 if connection.stage == Stage::Connecting && !connection::is_opening(state) {
                     connection.stage = Stage::Open;
+                    // It was for the handshake.
+                    connection.deadline = None;
                     self.stats.connected += 1;
                 }
                 connection.wake_ready();

@@ -218,6 +218,18 @@ fn this_side_connects() {
 }
 
 #[test]
+fn a_connection_of_this_side_outlives_the_time_for_its_handshake() {
+    let mut world = World::new();
+    let listener = world.client.listen(9000);
+    let peer = SocketAddrV4::new(station::ADDRESS, 9000);
+    let id = world.stack.connect(world.now, peer).unwrap();
+    world.pass(config().times.connect * 3);
+    assert_eq!(world.write(id, b"still here"), Poll::Ready(Ok(10)));
+    world.settle();
+    assert_eq!(world.client_reads(listener), b"still here");
+}
+
+#[test]
 fn a_refused_connect_says_so() {
     let mut world = World::new();
     let id = world
