@@ -240,6 +240,11 @@ impl Connection {
             return;
         }
         let ahead = segment.end.wrapping_sub(self.sent).cast_signed();
+        if ahead == 1 && self.window == 0 && segment.asks_for_window() {
+            // The peer takes no byte. If this one counted as sent, our acknowledgements would lie outside its window of
+            // nothing, and two ends with closed windows would never hear each other again (RFC 9293, 3.10.7.4).
+            return;
+        }
         if ahead > 0 {
             self.sent = segment.end;
         } else if !segment.is_probe(self.sent) {

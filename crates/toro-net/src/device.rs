@@ -36,6 +36,11 @@ pub(crate) struct SentSegment {
 }
 
 impl SentSegment {
+    /// Whether this may be a byte for a closed window, to hear whether it has opened.
+    pub(crate) fn asks_for_window(&self) -> bool {
+        self.single
+    }
+
     /// Whether this only asks for a sign of life: the last byte again, when everything up to `sent` was sent before.
     pub(crate) fn is_probe(&self, sent: u32) -> bool {
         self.single && self.end == sent

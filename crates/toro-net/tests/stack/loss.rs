@@ -175,3 +175,33 @@ fn a_closed_window_opens_again() {
     );
     assert_eq!(received, text);
 }
+
+#[test]
+fn a_peer_with_a_closed_window_still_hears_acknowledgements() {
+    let mut world = World::new();
+    world.bind(80);
+    let (client, server) = world.connected(80);
+    // The client reads nothing: its ring and ours fill, and we ask for its window again and again.
+    while world.write(server, &[7; 4096]).is_ready() {
+        world.settle();
+    }
+    world.pass(Duration::from_secs(20));
+    world.client.tcp(client).send_slice(b"hello").unwrap();
+    world.settle();
+    assert_eq!(world.read(server), Poll::Ready(Ok(b"hello".to_vec())));
+    assert_eq!(
+        world.client.tcp(client).send_queue(),
+        0,
+        "the client has heard that its bytes have come"
+    );
+    // And the bytes that were asked with are not lost when the window opens.
+    let mut received = 0;
+    while world.write(server, &[7; 4096]).is_pending() {
+        received += world.client_reads(client).len();
+        world.pass(Duration::from_secs(1));
+    }
+    world.pass(Duration::from_secs(5));
+    received += world.client_reads(client).len();
+    assert!(received > 32 << 10);
+    assert_eq!(world.stack.stats().reset, 0);
+}
