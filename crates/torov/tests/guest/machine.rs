@@ -1,0 +1,119 @@
+//! Programs that only compute, print and run threads.
+
+use std::process::Command;
+
+use crate::harness::{Case, check, check_error, guest, profile, run, torov};
+
+pub(crate) const CASES: &[Case] = &[
+    ("c_says_hello", c_says_hello),
+    ("rust_says_hello", rust_says_hello),
+    ("statuses_are_passed_on", statuses_are_passed_on),
+    ("threads_run_at_once", threads_run_at_once),
+    ("rust_threads_run_at_once", rust_threads_run_at_once),
+    ("memory_comes_and_goes", memory_comes_and_goes),
+    ("every_byte_is_written_once", every_byte_is_written_once),
+    ("limits_end_a_program", limits_end_a_program),
+    ("what_cannot_be_run_is_told", what_cannot_be_run_is_told),
+];
+
+fn c_says_hello() {
+    let output = run(
+        &["run", &profile("hello.toml")],
+        &guest("hello.c"),
+        &["a test"],
+    );
+    check(&output, 0, "Hello from a test\n");
+}
+
+fn rust_says_hello() {
+    check(
+        &run(&["run"], &guest("hello.rs"), &[]),
+        0,
+        "Hello from Rust\n",
+    );
+    let output = run(&["run"], &guest("hello.rs"), &["panic"]);
+    check_error(&output, 101, "on purpose");
+}
+
+fn statuses_are_passed_on() {
+    for status in [0, 1, 42, 255] {
+        let output = run(&["run"], &guest("probe.c"), &["exit", &status.to_string()]);
+        check(&output, status, "");
+    }
+    check_error(
+        &run(&["run"], &guest("probe.c"), &["abort"]),
+        134,
+        "SIGABRT",
+    );
+}
+
+fn threads_run_at_once() {
+    check(
+        &run(&["run"], &guest("threads.c"), &[]),
+        0,
+        "20000 20000 20000 4\n",
+    );
+}
+
+fn rust_threads_run_at_once() {
+    check(
+        &run(&["run"], &guest("hello.rs"), &["threads"]),
+        0,
+        "8000\n",
+    );
+}
+
+fn memory_comes_and_goes() {
+    check(&run(&["run"], &guest("probe.c"), &["reuse"]), 0, "ok\n");
+}
+
+fn every_byte_is_written_once() {
+    let output = run(&["run"], &guest("probe.c"), &["write", "20000"]);
+    check(&output, 0, &format!("{}ok\n", "abcdefghij".repeat(2000)));
+}
+
+fn limits_end_a_program() {
+    let probe = guest("probe.c");
+    check_error(
+        &run(&["run", "--wall", "200ms"], &probe, &["spin"]),
+        124,
+        "limit `wall`",
+    );
+    check_error(
+        &run(&["run", "--cpu", "100ms"], &probe, &["spin"]),
+        152,
+        "limit `cpu`",
+    );
+    check_error(
+        &run(&["run", "--memory", "4M"], &probe, &["eat"]),
+        139,
+        "SIGSEGV",
+    );
+}
+
+fn what_cannot_be_run_is_told() {
+    let status = |words: &[&str]| {
+        let output = Command::new(torov())
+            .args(words)
+            .output()
+            .expect("torov can be started");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, text) = status(&["run", "/no/such/program"]);
+    assert!(
+        code == Some(127) && text.contains("/no/such/program"),
+        "{text}"
+    );
+    let (code, text) = status(&["run", &profile("hello.c")]);
+    assert!(code == Some(126) && text.contains("no ELF file"), "{text}");
+    let (code, text) = status(&["run", torov()]);
+    assert!(code == Some(126) && text.contains("crt-static"), "{text}");
+    let (code, text) = status(&["run", "-a", "wirte", "/bin/true"]);
+    assert!(
+        code == Some(125) && text.contains("did you mean `write`"),
+        "{text}"
+    );
+}
