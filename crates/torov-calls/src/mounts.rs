@@ -61,6 +61,18 @@ impl Mounts {
             .map(|mount| (mount.root.as_fd(), mount.mode))
     }
 
+    /// The devices that every program may open, as far as the host has them.
+    #[must_use]
+    pub fn devices(&self) -> Vec<OwnedFd> {
+        let root = self.devices.iter();
+        let all = root.flat_map(|root| DEVICES.map(|name| (root, name)));
+        let opened = all.filter_map(|(root, name)| {
+            let name = text(name).ok()?;
+            host::open_beneath(root.as_fd(), &name, 0x20_0000, 0).ok()
+        });
+        opened.collect()
+    }
+
     /// Finds a normalised path.
     ///
     /// # Errors

@@ -110,7 +110,7 @@ pub fn open_beneath(
     }
 }
 
-/// `fstat`.
+/// `fstat`, by number: the library makes another call, which takes paths.
 ///
 /// # Errors
 /// As the call.
@@ -118,7 +118,7 @@ pub fn status(fd: BorrowedFd<'_>) -> Result<Status, Errno> {
     // SAFETY: all-zero is a value of this structure.
     let mut status: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: the structure is ours for the call.
-    check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut status) })?;
+    check(unsafe { libc::syscall(libc::SYS_fstat, fd.as_raw_fd(), &raw mut status) })?;
     Ok(Status(status))
 }
 

@@ -6,7 +6,7 @@
 //!   "Hypercalls": [ { "Name": "Write", "Allowed": "True" } ] }
 //! ```
 //! Truth is a text or a truth value, names are those of Linux with a capital. `Startaddr` is passed over: where a
-//! program starts is written in its ELF header.
+//! program starts is written in its ELF header. So is `Newpid`: a program sees no process but itself.
 
 use std::path::PathBuf;
 
@@ -22,8 +22,8 @@ struct Original {
     #[serde(default, rename = "Startaddr")]
     _start: Option<serde_json::Value>,
     mount_point: Option<PathBuf>,
-    #[serde(default)]
-    newpid: Truth,
+    #[serde(default, rename = "Newpid")]
+    _own_processes: Option<serde_json::Value>,
     debug: Option<OriginalDebug>,
     #[serde(default)]
     hypercalls: Vec<Hypercall>,
@@ -76,7 +76,6 @@ pub fn import(text: &str) -> Result<Profile, ProfileError> {
         serde_json::from_str(text).map_err(|error| ProfileError(error.to_string()))?;
     let mut profile = Profile::default();
     profile.app.binary = Some(original.binary);
-    profile.jail.new_pid = original.newpid.is_true();
     profile.syscalls.allow = vec!["@start".to_owned()];
     for call in original
         .hypercalls
@@ -130,7 +129,6 @@ mod tests {
         assert_eq!(profile.syscalls.allow, ["@start", "write", "open"]);
         assert_eq!(profile.mounts[0].guest, "/");
         assert_eq!(profile.debug.gdb.as_deref(), Some("127.0.0.1:1234"));
-        assert!(profile.jail.new_pid);
         assert!(Profile::parse(&profile.to_toml()).is_ok());
     }
 

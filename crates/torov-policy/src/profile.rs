@@ -179,8 +179,6 @@ pub struct Jail {
     pub seccomp: bool,
     /// Files below the mounts only.
     pub landlock: bool,
-    /// The original's `Newpid`: numbers of processes of its own.
-    pub new_pid: bool,
 }
 
 impl Default for Jail {
@@ -188,7 +186,6 @@ impl Default for Jail {
         Self {
             seccomp: true,
             landlock: true,
-            new_pid: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `torov`: runs an ordinary static Linux program as a virtual machine, with only the system calls that its profile allows.
 //!
 //! `options` reads the command line, `start` makes the machine and puts the program into it (`elf`, `load`, `stack`),
-//! and `torov_calls::thread::run` drives it. `watch` looks on: denials, traces, counts. `doctor` looks at the host.
+//! `guard` binds the monitor itself, and `torov_calls::thread::run` drives the program. `watch` looks on: denials, traces, counts. `doctor` looks at the host.
 
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 mod doctor;
 mod elf;
 mod failure;
+mod guard;
 mod load;
 mod options;
 mod stack;

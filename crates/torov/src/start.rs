@@ -18,7 +18,7 @@ use crate::elf::Image;
 use crate::failure::Failure;
 use crate::options::{Command, Verb};
 use crate::watch::Watch;
-use crate::{load, stack};
+use crate::{guard, load, stack};
 
 /// The presets of a program without a profile.
 const PLAIN: [&str; 5] = ["@start", "@stdio", "@time", "@threads", "@identity"];
@@ -42,7 +42,6 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mounts = mounts(&profile, &folder)?;
     let limits = limits(&profile)?;
     let watch = Watch::new(command, &profile)?;
-    watch.guard(&profile)?;
 
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
     let memory = match profile.limits.memory.as_deref() {
@@ -58,6 +57,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let vcpu = machine
         .add_vcpu(&registers, 0)
         .map_err(|error| Failure::own(error.to_string()))?;
+    let filter = guard::filter(&policy);
+    guard::restrict_files(&profile, &mounts)?;
     let process = Process::new(Settings {
         memory,
         machine: Arc::new(machine),
@@ -72,6 +73,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let process = Arc::new(process);
     standard_streams(&process)?;
     crate::watch::limit_time(&process, &profile)?;
+    guard::install(&profile, filter)?;
     thread::run(&process, vcpu);
     // The first thread is over, and others go on: the last one ends this process.
     loop {

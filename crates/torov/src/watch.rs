@@ -68,12 +68,6 @@ impl Watch {
         let _ = written;
     }
 
-    /// Binds the monitor, as the profile says.
-    pub(crate) fn guard(&self, profile: &Profile) -> Result<(), Failure> {
-        let _ = (self, profile);
-        Ok(())
-    }
-
     /// What was denied, and what would allow it.
     fn explanation(&self) -> String {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("echo_in_rust", echo_in_rust),
     ("http_is_served", http_is_served),
     ("addresses_bind", addresses_bind),
+    ("the_monitor_is_bound", the_monitor_is_bound),
 ];
 
 /// A server that runs, and ends when this is dropped.
@@ -110,6 +111,14 @@ fn http_is_served() {
     }
     assert!(ask("/none").0.starts_with("HTTP/1.1 404"));
     assert!(ask("/../../../../etc/passwd").0.starts_with("HTTP/1.1 404"));
+}
+
+fn the_monitor_is_bound() {
+    let server = Server::start(&["run", &profile("echo.toml")], "echo.c");
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id()));
+    let status = status.expect("the monitor runs");
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
 }
 
 fn addresses_bind() {
