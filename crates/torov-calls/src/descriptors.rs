@@ -44,13 +44,29 @@ pub struct Descriptor {
     fd: OwnedFd,
     class: Class,
     path: String,
+    never_waits: bool,
 }
 
 impl Descriptor {
     /// Takes `fd` over. `path` is where the guest found it, or empty.
     #[must_use]
     pub fn new(fd: OwnedFd, class: Class, path: String) -> Self {
-        Self { fd, class, path }
+        let never_waits = match class {
+            Class::File | Class::Stdio => is_file_or_null(fd.as_fd()),
+            _ => false,
+        };
+        Self {
+            fd,
+            class,
+            path,
+            never_waits,
+        }
+    }
+
+    /// Whether reading and writing never wait for anyone: it is a file, or the null device.
+    #[must_use]
+    pub fn never_waits(&self) -> bool {
+        self.never_waits
     }
 
     /// The host's descriptor.
@@ -70,6 +86,17 @@ impl Descriptor {
     pub fn path(&self) -> &str {
         &self.path
     }
+}
+
+fn is_file_or_null(fd: BorrowedFd<'_>) -> bool {
+    const REGULAR: u32 = 0o100_000;
+    const CHARACTER: u32 = 0o020_000;
+    const NULL: u64 = 0x103;
+    torov_host::status(fd).is_ok_and(|status| match status.mode() & 0o170_000 {
+        REGULAR => true,
+        CHARACTER => status.raw().st_rdev == NULL,
+        _ => false,
+    })
 }
 
 /// The table: the guest's number is the index.

@@ -16,6 +16,7 @@ mod families;
 mod mounts;
 mod pace;
 mod process;
+mod ring;
 mod signals;
 pub mod thread;
 
@@ -24,6 +25,7 @@ pub use self::dispatch::is_supported;
 pub use self::ending::{Ending, FaultReport};
 pub use self::mounts::Mounts;
 pub use self::process::{Limits, Observer, Process, Settings};
+pub use self::ring::RingSettings;
 
 /// What a handler answers: the value for the guest's register.
 pub(crate) type Answer = Result<u64, torov_abi::Errno>;

@@ -14,6 +14,7 @@ use crate::descriptors::Descriptors;
 use crate::ending::Ending;
 use crate::mounts::Mounts;
 use crate::pace::Pace;
+use crate::ring::{Ring, RingSettings};
 use crate::signals::Dispositions;
 
 /// The program's number, for itself: there is no other.
@@ -87,6 +88,8 @@ pub struct Settings {
     pub executable: String,
     /// Who looks on.
     pub observer: Box<dyn Observer>,
+    /// Calls without leaving the virtual machine, if wanted.
+    pub ring: Option<RingSettings>,
     /// Whether to note what is asked for, so that a profile can be made of it.
     pub learn: bool,
 }
@@ -116,6 +119,7 @@ pub struct Process {
     pub(crate) threads: AtomicUsize,
     pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
     ended: AtomicBool,
+    pub(crate) ring: Option<Ring>,
 }
 
 impl Process {
@@ -123,6 +127,10 @@ impl Process {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let Settings { limits, .. } = settings;
+        // Where there is no room near the code, all calls go outside.
+        let ring = settings
+            .ring
+            .and_then(|ring| Ring::try_new(&settings.memory, ring, limits.threads).ok());
         Self {
             memory: settings.memory,
             machine: settings.machine,
@@ -143,6 +151,7 @@ impl Process {
             threads: AtomicUsize::new(0),
             spares: Mutex::default(),
             ended: AtomicBool::new(false),
+            ring,
         }
     }
 
@@ -156,6 +165,12 @@ impl Process {
     #[must_use]
     pub fn descriptors(&self) -> &Descriptors {
         &self.descriptors
+    }
+
+    /// How many calls were answered without leaving the virtual machine.
+    #[must_use]
+    pub fn answered_by_ring(&self) -> u64 {
+        self.ring.as_ref().map_or(0, Ring::answered)
     }
 
     /// What it has asked for, if that was to be noted.

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::dispatch::{self, Table};
 use crate::ending::{Ending, FaultReport};
 use crate::process::Process;
+use crate::ring::Burst;
 
 /// Calls that change the processor or end the thread; they are answered here.
 pub(crate) const OWN: [&str; 7] = [
@@ -40,6 +41,9 @@ struct Thread<'a> {
     vcpu: Box<dyn Vcpu>,
     table: Table,
     tid: i32,
+    /// Its slot in the ring.
+    seat: Option<usize>,
+    burst: Burst,
     /// Where to write 0 and wake when the thread ends.
     clear_tid: u64,
 }
@@ -58,15 +62,49 @@ fn drive(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, tid: i32, clear_tid: u64) 
         vcpu,
         table,
         tid,
+        seat: None,
+        burst: Burst::default(),
         clear_tid,
     };
-    if let Err(error) = thread.run() {
+    if let Err(error) = thread.sit().and_then(|()| thread.run()) {
         process.end(&Ending::Machine(error.to_string()));
     }
     thread.leave();
 }
 
 impl Thread<'_> {
+    /// Takes a slot in the ring, if there is one.
+    fn sit(&mut self) -> Result<(), VcpuError> {
+        let Some((index, address)) = self
+            .process
+            .ring
+            .as_ref()
+            .and_then(|ring| ring.sit(self.tid))
+        else {
+            return Ok(());
+        };
+        self.seat = Some(index);
+        self.vcpu.set_gs_base(address)
+    }
+
+    /// Looks at the ring before a call is answered outside: `Some` if its answer is there already.
+    fn by_ring(&mut self, call: &Call) -> Option<u64> {
+        let (ring, seat) = (self.process.ring.as_ref()?, self.seat?);
+        let rip = self.vcpu.registers().rip;
+        if !ring.is_exit(rip) {
+            // With other threads about, code cannot be changed under them.
+            let alone = self.process.threads.load(Ordering::Acquire) == 1;
+            if alone && crate::ring::may_be_quick(call.number) {
+                ring.notice(&self.process.memory, rip, call.number);
+            }
+            return None;
+        }
+        if self.burst.add(now()) {
+            ring.wake(self.process);
+        }
+        ring.reclaim(&self.process.memory, seat)
+    }
+
     fn run(&mut self) -> Result<(), VcpuError> {
         loop {
             let exit = self.vcpu.run()?;
@@ -93,6 +131,10 @@ impl Thread<'_> {
     /// Answers a call; false if the thread is over.
     fn call(&mut self) -> bool {
         let call = self.vcpu.registers().call();
+        if let Some(result) = self.by_ring(&call) {
+            self.vcpu.registers_mut().rax = result;
+            return !self.process.is_over();
+        }
         if let Some(wait) = self.process.pace() {
             // Interrupted or not, the call goes on: the limit is about the rate.
             let _ = host::sleep(1, wait, false);
@@ -167,6 +209,9 @@ impl Thread<'_> {
         let before = self.process.threads.fetch_sub(1, Ordering::AcqRel);
         if before == 1 {
             self.process.end(&Ending::Exit(0));
+        }
+        if let (Some(ring), Some(seat)) = (&self.process.ring, self.seat) {
+            ring.leave(seat);
         }
         if self.clear_tid != 0 && self.process.memory.write(self.clear_tid, &[0; 4]).is_ok() {
             let word = self.process.memory.spans(self.clear_tid, 4, Access::Read);
@@ -319,7 +364,8 @@ fn processor(
     }
 }
 
-fn now() -> Duration {
+/// The monotonic clock.
+pub(crate) fn now() -> Duration {
     host::clock_get(1).unwrap_or_default()
 }
 

@@ -74,6 +74,15 @@ impl Memory {
         Ok(page)
     }
 
+    /// Gives the program `count` pages of the monitor's share at `start`; they cannot be unmapped or change their rights.
+    /// Returns their guest-physical address: they follow each other.
+    ///
+    /// # Errors
+    /// `EEXIST` if the place is not free, `ENOMEM` if the monitor's share of the RAM is used up.
+    pub fn share_pages(&self, start: u64, count: u64, rights: Rights) -> Result<u64, Errno> {
+        self.lock().share(&self.ram, start, count, rights)
+    }
+
     /// Makes a new area that reads as zero, and returns where it lies.
     ///
     /// # Errors

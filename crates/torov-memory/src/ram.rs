@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use torov_abi::word::{size, wide};
 
@@ -88,6 +88,18 @@ impl Ram {
     pub fn store(&self, gpa: u64, value: u64) {
         // Release: whoever sees a page-table entry sees what was put into the page before.
         self.word(gpa).store(value, Ordering::Release);
+    }
+
+    /// The aligned half word at `gpa`, which guest and monitor change as they like.
+    ///
+    /// # Panics
+    /// If `gpa` is outside or not a multiple of 4.
+    #[must_use]
+    pub fn shared_word(&self, gpa: u64) -> &AtomicU32 {
+        assert!(gpa.is_multiple_of(4), "{gpa:#x} is not aligned");
+        let at = self.at(gpa, 4).as_ptr().cast();
+        // SAFETY: `at` checked that 4 bytes lie inside the mapping, which lives as long as `self`; they are aligned.
+        unsafe { AtomicU32::from_ptr(at) }
     }
 
     fn word(&self, gpa: u64) -> &AtomicU64 {

@@ -11,6 +11,9 @@ use crate::tables::{self, Entry};
 /// How much is backed at once: areas up to this size when they are made, larger ones piece by piece as they are touched.
 const AT_ONCE: u64 = 256 << 10;
 
+/// The name of areas whose pages are the monitor's.
+const SHARED: &str = "torov";
+
 /// Makes RAM part of the virtual machine.
 pub trait Slots: Send {
     /// Lets the guest see the `len` bytes at `host` as its physical memory from `gpa` on.
@@ -238,6 +241,7 @@ impl Space {
         if !self.areas.has_room() {
             return Err(Errno::ENOMEM);
         }
+        self.check_sealed(start, end)?;
         for area in self.areas.remove(start, end) {
             let mut runs = Runs::default();
             self.each_page(ram, area.start, area.end, |ram, at, frame| {
@@ -269,6 +273,7 @@ impl Space {
         if !self.areas.covers(start, end) || !self.areas.has_room() {
             return Err(Errno::ENOMEM);
         }
+        self.check_sealed(start, end)?;
         let pieces = self.areas.remove(start, end);
         for area in pieces {
             self.areas.insert(Area { rights, ..area });
@@ -285,6 +290,50 @@ impl Space {
             ram.forget_translations(frame, len)?;
         }
         Ok(())
+    }
+
+    /// Pages that program and monitor share stay as they are.
+    fn check_sealed(&self, start: u64, end: u64) -> Result<(), Errno> {
+        let mut areas = self.areas.touching(start, end);
+        if areas.any(|area| area.name == SHARED) {
+            Err(Errno::EPERM)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives the program `count` pages of the monitor's share at `start`, for ever. Returns where they lie in the RAM.
+    pub(crate) fn share(
+        &mut self,
+        ram: &Ram,
+        start: u64,
+        count: u64,
+        rights: Rights,
+    ) -> Result<u64, Errno> {
+        let end = range(start, count * PAGE)?;
+        if self.areas.touching(start, end).next().is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let first = self.system;
+        for at in 0..count {
+            let page = self.system_page()?;
+            debug_assert_eq!(page, first + at * PAGE);
+        }
+        for at in 0..count {
+            self.set(
+                ram,
+                start + at * PAGE,
+                Entry::user(first + at * PAGE, rights),
+            )?;
+        }
+        let name = SHARED;
+        self.areas.insert(Area {
+            start,
+            end,
+            rights,
+            name,
+        });
+        Ok(first)
     }
 
     /// Calls `visit` with the place of the entry and the frame of every backed page of a range.

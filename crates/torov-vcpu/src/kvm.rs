@@ -19,6 +19,7 @@ const IA32_STAR: u32 = 0xc000_0081;
 const IA32_LSTAR: u32 = 0xc000_0082;
 const IA32_FMASK: u32 = 0xc000_0084;
 const IA32_FS_BASE: u32 = 0xc000_0100;
+const IA32_GS_BASE: u32 = 0xc000_0101;
 
 /// Flags that `syscall` clears: trap, interrupts, direction, port rights, nested task, alignment check.
 const FMASK: u64 = 0x0004_7700;
@@ -311,6 +312,10 @@ impl Vcpu for KvmVcpu {
 
     fn set_fs_base(&mut self, base: u64) -> Result<(), VcpuError> {
         set_msrs(&self.fd, &[(IA32_FS_BASE, base)])
+    }
+
+    fn set_gs_base(&mut self, base: u64) -> Result<(), VcpuError> {
+        set_msrs(&self.fd, &[(IA32_GS_BASE, base)])
     }
 
     fn took_the_long_way(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The processors of a ToroV guest.
 //!
 //! A [`Vcpu`] runs the program until it wants something: a system call, or a fault. The program runs at privilege
-//! level 3; descriptor tables and a page of stubs are the monitor's ([`stubs`]), and all that the stubs do is tell the
+//! level 3; descriptor tables and a page of stubs are the monitor's (`stubs`), and all that the stubs do is tell the
 //! monitor by a write to a port. There is no kernel in the guest.
 //!
 //! Two back ends: [`kvm`] for `/dev/kvm`, [`script`] for tests of what stands above, which plays a list of exits.
@@ -14,6 +14,7 @@ pub mod cpuid;
 pub mod kvm;
 mod registers;
 pub mod script;
+pub mod shim;
 mod stubs;
 mod tables;
 
@@ -74,6 +75,12 @@ pub trait Vcpu: Send {
     /// # Errors
     /// What the virtual machine says.
     fn set_fs_base(&mut self, base: u64) -> Result<(), VcpuError>;
+
+    /// Sets the base of the `gs` segment: where the shim finds the thread's slot.
+    ///
+    /// # Errors
+    /// What the virtual machine says.
+    fn set_gs_base(&mut self, base: u64) -> Result<(), VcpuError>;
 
     /// Whether the last call came as a page fault, for want of a change of privilege.
     fn took_the_long_way(&self) -> bool;

@@ -66,6 +66,10 @@ impl Vcpu for Script {
         Ok(())
     }
 
+    fn set_gs_base(&mut self, _: u64) -> Result<(), VcpuError> {
+        Ok(())
+    }
+
     fn took_the_long_way(&self) -> bool {
         false
     }

@@ -30,6 +30,7 @@ pub(crate) const VECTOR_COUNT: u64 = 32;
 global_asm!(
     ".pushsection .rodata.torov_stubs, \"a\"",
     ".balign 16",
+    ".globl torov_stubs_start",
     "torov_stubs_start:",
     "out 0x10, eax",
     "sysretq",
@@ -52,6 +53,7 @@ global_asm!(
     "out 0x11, al",
     "add rsp, 16",
     "iretq",
+    ".globl torov_stubs_end",
     "torov_stubs_end:",
     ".popsection",
 );

@@ -175,6 +175,30 @@ static void races(void) {
     pthread_join(thread, NULL);
 }
 
+// Another thread writes rubbish over the slots that this thread shares with the monitor.
+static void *scribbler(void *argument) {
+    volatile uint32_t *words = argument;
+    uint32_t chance = 1;
+    while (!stop) {
+        chance = chance * 1664525 + 1013904223;
+        words[(chance >> 16) % 64] = chance >> 28 < 12 ? (chance >> 24) % 6 : chance;
+    }
+    return NULL;
+}
+
+static void scribble(long count) {
+    pthread_t thread;
+    // Behind the shim, which lies below the first page of the program.
+    CHECK(pthread_create(&thread, NULL, scribbler, (void *)0x3fe040) == 0);
+    for (long at = 0; at < count; at++) {
+        if (write(1, "x", 1) == 12345) puts("never");
+        if (lseek(1, 0, SEEK_CUR) == 12345) puts("never");
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    _exit(0);
+}
+
 // Calls by the million that mean nothing: the monitor must survive, the program may not.
 static void nonsense(long count, uint64_t seed) {
     char *scratch = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -251,6 +275,20 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "escapes")) escapes();
     if (!strcmp(what, "protect")) take_away(number, 0);
     if (!strcmp(what, "unmap")) take_away(number, 1);
+    if (!strcmp(what, "scribble")) {
+        // Before there is another thread, so that the sites are patched.
+        for (int at = 0; at < 8; at++) {
+            CHECK(write(1, "x", 1) == 1);
+            lseek(1, 0, SEEK_CUR);
+        }
+        scribble(number);
+    }
+    if (!strcmp(what, "sealed")) {
+        CHECK(munmap((void *)0x3fe000, 4096) == -1 && errno == EPERM);
+        CHECK(mprotect((void *)0x3fd000, 4096, PROT_READ | PROT_WRITE) == -1 && errno == EPERM);
+        CHECK(mmap((void *)0x3fe000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+        CHECK(madvise((void *)0x3fe000, 4096, MADV_DONTNEED) == -1);
+    }
     if (!strcmp(what, "reuse")) reuse();
     if (!strcmp(what, "races")) races();
     if (!strcmp(what, "nonsense")) nonsense(number, argc > 3 ? atol(argv[3]) : 1);

@@ -8,13 +8,16 @@ use torov_policy::{Mode, Policy, Profile};
 
 use crate::failure::Failure;
 
-/// The filter that a policy implies.
-pub(crate) fn filter(policy: &Policy) -> Filter {
+/// The filter that a policy implies. The ring's poller is a thread.
+pub(crate) fn filter(policy: &Policy, has_ring: bool) -> Filter {
     let allowed = |name: &str| {
         let number = torov_abi::number_of(name);
         number.is_some_and(|number| policy.knows(number.into()))
     };
-    Filter::new(&torov_jail::implied_calls(allowed), allowed("clone"))
+    Filter::new(
+        &torov_jail::implied_calls(allowed),
+        allowed("clone") || has_ring,
+    )
 }
 
 /// Takes every file from the monitor but those below the mounts.

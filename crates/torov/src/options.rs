@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::failure::Failure;
 use lexopt::prelude::*;
+use torov_policy::RingMode;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -32,6 +33,7 @@ Options:
       --memory SIZE     how much memory the program may use (64MiB)
       --wall TIME       how long it may take, as in 30s
       --cpu TIME        how much processor time it may use
+      --ring MODE       calls without leaving the virtual machine: auto, on or off
       --json            stats as JSON
       --no-jail         without the monitor's own seccomp filter and Landlock rules
   -h, --help            this text
@@ -70,6 +72,7 @@ pub(crate) struct Command {
     pub(crate) memory: Option<String>,
     pub(crate) wall: Option<String>,
     pub(crate) cpu: Option<String>,
+    pub(crate) ring: Option<RingMode>,
     pub(crate) json: bool,
     pub(crate) no_jail: bool,
 }
@@ -92,6 +95,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         memory: None,
         wall: None,
         cpu: None,
+        ring: None,
         json: false,
         no_jail: false,
     };
@@ -116,6 +120,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("memory") => command.memory = Some(parser.value()?.string()?),
             Long("wall") => command.wall = Some(parser.value()?.string()?),
             Long("cpu") => command.cpu = Some(parser.value()?.string()?),
+            Long("ring") => command.ring = Some(ring(&parser.value()?.string()?)?),
             Long("json") => command.json = true,
             Long("no-jail") => command.no_jail = true,
             Short('h') | Long("help") => command.verb = Verb::Help,
@@ -141,6 +146,15 @@ fn take_rest(parser: &mut lexopt::Parser, command: &mut Command) -> Result<(), l
         command.program.push(word.string()?);
     }
     Ok(())
+}
+
+fn ring(word: &str) -> Result<RingMode, lexopt::Error> {
+    match word {
+        "auto" => Ok(RingMode::Auto),
+        "on" => Ok(RingMode::On),
+        "off" => Ok(RingMode::Off),
+        _ => Err("--ring is auto, on or off".into()),
+    }
 }
 
 fn is_profile(word: &str) -> bool {

@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use torov_abi::{Errno, USER_END};
-use torov_calls::{Class, Descriptor, Limits, Mounts, Process, Settings, thread};
+use torov_calls::{Class, Descriptor, Limits, Mounts, Process, RingSettings, Settings, thread};
 use torov_host as host;
 use torov_memory::{Layout, Memory};
-use torov_policy::{Mode, Mount, Policy, Profile, bytes, time};
+use torov_policy::{Mode, Mount, Policy, Profile, RingMode, bytes, time};
 use torov_vcpu::kvm::KvmMachine;
 use torov_vcpu::{Machine as _, Registers, cpuid};
 
@@ -53,11 +54,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mut random = [0; 40];
     host::random(&mut random).map_err(|error| Failure::own(error.to_string()))?;
     let memory = memory_for(&machine, memory, chance(&random, 0))?;
-    let registers = program(&memory, &file, &profile, &words, &random)?;
+    let (registers, below) = program(&memory, &file, &profile, &words, &random)?;
     let vcpu = machine
         .add_vcpu(&registers, 0)
         .map_err(|error| Failure::own(error.to_string()))?;
-    let filter = guard::filter(&policy);
+    let filter = guard::filter(&policy, ring(&profile, below).is_some());
     guard::restrict_files(&profile, &mounts)?;
     let process = Process::new(Settings {
         memory,
@@ -68,6 +69,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         cwd: profile.app.cwd.clone().unwrap_or_else(|| "/".to_owned()),
         executable: seen(&words[0]),
         observer: Box::new(watch),
+        ring: ring(&profile, below),
         learn: command.verb == Verb::Learn,
     });
     let process = Arc::new(process);
@@ -120,6 +122,9 @@ pub(crate) fn profile(command: &Command) -> Result<(Profile, PathBuf), Failure> 
         if said.is_some() {
             place.clone_from(said);
         }
+    }
+    if let Some(mode) = command.ring {
+        profile.ring.mode = mode;
     }
     if command.no_jail {
         profile.jail.seccomp = false;
@@ -212,6 +217,17 @@ fn limits(profile: &Profile) -> Result<Limits, Failure> {
     })
 }
 
+/// How calls may go without leaving the virtual machine. A poller needs a processor of its own to gain anything.
+fn ring(profile: &Profile, below: u64) -> Option<RingSettings> {
+    let wanted = match profile.ring.mode {
+        RingMode::Off => false,
+        RingMode::On => true,
+        RingMode::Auto => host::processors() > 1,
+    };
+    let park = Duration::from_micros(profile.ring.park_us.unwrap_or(50).into());
+    (wanted && profile.limits.calls_per_second.is_none()).then_some(RingSettings { below, park })
+}
+
 /// The program's path as it sees itself: nothing of the host's folders.
 fn seen(path: &str) -> String {
     let name = Path::new(path).file_name().unwrap_or_default();
@@ -237,14 +253,14 @@ fn memory_for(machine: &KvmMachine, limit: u64, chance: u64) -> Result<Arc<Memor
     Ok(memory)
 }
 
-/// Puts the program into memory and returns the registers that it starts with.
+/// Puts the program into memory and returns the registers that it starts with, and where its first page lies.
 fn program(
     memory: &Memory,
     file: &File,
     profile: &Profile,
     words: &[String],
     random: &[u8; 40],
-) -> Result<Registers, Failure> {
+) -> Result<(Registers, u64), Failure> {
     let path = &words[0];
     let status = file
         .metadata()
@@ -276,7 +292,12 @@ fn program(
     };
     let top = USER_END - 4096 - chance(random, 2) % (1 << 22) * 4096;
     let pointer = stack::make(memory, top, &told).map_err(refused)?;
-    Ok(Registers::at_start(bias + image.entry, pointer))
+    let first = image
+        .segments
+        .first()
+        .map_or(0, |segment| bias + segment.address);
+    let registers = Registers::at_start(bias + image.entry, pointer);
+    Ok((registers, first & !4095))
 }
 
 /// Gives the program standard input, output and error, as far as they are open here.

@@ -168,14 +168,26 @@ pub(crate) fn run(words: &[&str], guest: &Path, args: &[&str]) -> Output {
     }
 }
 
-/// Starts the same and leaves it running.
-pub(crate) fn start(words: &[&str], guest: &Path, args: &[&str]) -> Child {
+/// Runs the same with `file` as its standard output, and returns its status.
+pub(crate) fn run_into(file: &Path, words: &[&str], guest: &Path, args: &[&str]) -> Option<i32> {
+    let file = fs::File::create(file).expect("the build folder can be written");
+    let mut command = command(words, guest, args);
+    command.stdout(file);
+    let status = command.status().expect("torov can be started");
+    status.code()
+}
+
+fn command(words: &[&str], guest: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(torov());
     command.args(words).arg("--").arg(guest).args(args);
+    command.stdin(Stdio::null());
     command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+}
+
+/// Starts the same and leaves it running.
+pub(crate) fn start(words: &[&str], guest: &Path, args: &[&str]) -> Child {
+    let mut command = command(words, guest, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("torov can be started")
 }
 

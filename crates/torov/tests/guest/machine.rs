@@ -1,8 +1,9 @@
 //! Programs that only compute, print and run threads.
 
+use std::fs;
 use std::process::Command;
 
-use crate::harness::{Case, check, check_error, guest, profile, run, torov};
+use crate::harness::{Case, check, check_error, folder, guest, profile, run, run_into, torov};
 
 pub(crate) const CASES: &[Case] = &[
     ("c_says_hello", c_says_hello),
@@ -12,6 +13,15 @@ pub(crate) const CASES: &[Case] = &[
     ("rust_threads_run_at_once", rust_threads_run_at_once),
     ("memory_comes_and_goes", memory_comes_and_goes),
     ("every_byte_is_written_once", every_byte_is_written_once),
+    (
+        "bytes_by_the_ring_are_written_once",
+        bytes_by_the_ring_are_written_once,
+    ),
+    (
+        "a_guest_that_scribbles_on_the_ring_ends",
+        a_guest_that_scribbles_on_the_ring_ends,
+    ),
+    ("shared_pages_stay", shared_pages_stay),
     ("limits_end_a_program", limits_end_a_program),
     ("what_cannot_be_run_is_told", what_cannot_be_run_is_told),
 ];
@@ -70,6 +80,40 @@ fn memory_comes_and_goes() {
 fn every_byte_is_written_once() {
     let output = run(&["run"], &guest("probe.c"), &["write", "20000"]);
     check(&output, 0, &format!("{}ok\n", "abcdefghij".repeat(2000)));
+}
+
+fn bytes_by_the_ring_are_written_once() {
+    let file = folder("ring").join("bytes");
+    for mode in ["on", "auto", "off"] {
+        let words = ["run", "--ring", mode];
+        let status = run_into(&file, &words, &guest("probe.c"), &["write", "50000"]);
+        assert_eq!(status, Some(0), "{mode}");
+        let text = fs::read_to_string(&file).expect("it was written");
+        assert!(
+            text == format!("{}ok\n", "abcdefghij".repeat(5000)),
+            "{mode}: {} bytes",
+            text.len()
+        );
+    }
+}
+
+fn a_guest_that_scribbles_on_the_ring_ends() {
+    let file = folder("scribble").join("bytes");
+    let words = ["run", "--ring", "on", "--wall", "60s"];
+    let status = run_into(&file, &words, &guest("probe.c"), &["scribble", "5000"]);
+    // It may do itself any harm; the monitor neither fails nor waits for ever.
+    assert!(
+        status.is_some_and(|status| ![101, 124, 125].contains(&status)),
+        "{status:?}"
+    );
+}
+
+fn shared_pages_stay() {
+    check(
+        &run(&["run", "--ring", "on"], &guest("probe.c"), &["sealed"]),
+        0,
+        "ok\n",
+    );
 }
 
 fn limits_end_a_program() {
