@@ -17,6 +17,7 @@ mod report;
 mod server;
 mod share;
 mod soak;
+mod sockets;
 mod tally;
 mod tree;
 
