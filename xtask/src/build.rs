@@ -46,12 +46,15 @@ pub(crate) struct Extras {
     /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
     #[arg(long)]
     pub(crate) virtio_fs: bool,
+    /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
+    #[arg(long)]
+    pub(crate) gdb: bool,
 }
 
 /// How much the compiler takes care of speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Fast to compile, checks overflow.
+    /// Fast to compile, checks overflow, and is as it was written to a debugger.
     Debug,
     /// Fast to run.
     Release,
@@ -116,6 +119,7 @@ impl Extras {
             (self.multiqueue, "multiqueue"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
+            (self.gdb, "gdb"),
         ]
         .into_iter()
         .filter_map(|(wanted, name)| wanted.then_some(name))

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod ci;
+mod gdb;
 mod image;
 mod iso;
 mod netns;
@@ -24,7 +25,6 @@ mod source;
 mod symbolize;
 mod test;
 mod tidy;
-mod vsock;
 mod workspace;
 
 /// Builds, runs, tests and measures Toro.
@@ -41,6 +41,8 @@ enum Verb {
     Build(build::Args),
     /// Boots an appliance under QEMU with the machine that its manifest describes.
     Run(run::Args),
+    /// Boots an appliance with the debugger inside and connects gdb to it.
+    Gdb(gdb::Args),
     /// Makes a bootable GRUB ISO of an appliance.
     Iso(iso::Args),
     /// Measures images next to a Linux guest.
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Build(args) => build::main(&args),
         Verb::Run(args) => run::main(&args),
+        Verb::Gdb(args) => gdb::main(&args),
         Verb::Iso(args) => iso::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Test(args) => test::main(&args),

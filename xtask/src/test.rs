@@ -8,6 +8,7 @@ mod client;
 mod disks;
 mod e2e;
 mod failure;
+mod gdb;
 mod guest;
 mod host;
 mod names;
@@ -17,7 +18,6 @@ mod report;
 mod server;
 mod share;
 mod soak;
-mod sockets;
 mod tally;
 mod tree;
 

@@ -9,7 +9,7 @@
 //! 0       u64   address of the first function
 //! 8       u32   length of the text in bytes
 //! 12      u32   number of symbols
-//! 16      u32   number of blocks, one for each 32 symbols
+//! 16      u32   number of blocks, one for each 128 symbols
 //! 20      u32   position of the line table, 0 if there is none: see [`crate::lines`]
 //! 24            128 tokens, two bytes each
 //! 280           blocks: u32 text offset of the first symbol, u32 position in the stream
@@ -63,7 +63,7 @@ impl Descriptor {
 pub const DESCRIPTOR_LEN: usize = 32;
 
 /// Symbols in a block: what a lookup scans after its binary search.
-pub const BLOCK: usize = 32;
+pub const BLOCK: usize = 128;
 
 /// The number of tokens.
 pub const TOKENS: usize = 128;

@@ -33,6 +33,7 @@ const TIMER_DIVIDE: u32 = 0x3E0;
 
 const MASKED: u32 = 1 << 16;
 const NMI_DELIVERY: u32 = 4 << 8;
+const LEVEL_ASSERT: u32 = 1 << 14;
 const TIMER_TSC_DEADLINE: u32 = 2 << 17;
 
 /// The address of the registers, or `None` while they are MSRs.
@@ -156,4 +157,15 @@ pub fn send_startup(target: u32, page: u8) {
 /// Raises `vector` on core `core`.
 pub fn send_ipi(core: usize, vector: u8) {
     command(core_local::apic_id(core), u32::from(vector));
+}
+
+/// Sends a non-maskable interrupt to core `core`.
+///
+/// May be called in one that came in the middle of [`send_ipi`]: the half of the command that was written stays as it was.
+pub fn send_nmi(core: usize) {
+    let half = registers().map(|_| read(COMMAND_HIGH));
+    command(core_local::apic_id(core), NMI_DELIVERY | LEVEL_ASSERT);
+    if let Some(half) = half {
+        write(COMMAND_HIGH, half);
+    }
 }

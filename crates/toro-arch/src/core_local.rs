@@ -100,3 +100,11 @@ pub fn take_pending() -> u64 {
     // Relaxed: only interrupt stubs of this very core write the word, in order with its instructions.
     current().pending.swap(0, Ordering::Relaxed)
 }
+
+/// The vectors that have arrived on core `id` and were not taken yet, as bits from [`crate::trap::FIRST_IRQ`]: for whoever looks from outside.
+///
+/// # Panics
+/// Panics if `id` is not below [`MAX_CORES`].
+pub fn pending_on(id: usize) -> u64 {
+    CORES[id].pending.load(Ordering::Relaxed)
+}

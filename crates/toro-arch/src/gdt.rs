@@ -30,13 +30,16 @@ pub enum InterruptStack {
 }
 
 /// The size of each stack; the index is that of [`InterruptStack`], less one.
-const STACK_BYTES: [usize; 4] = [4096, 12 * 1024, 8 * 1024, 8 * 1024];
+pub const STACK_BYTES: [usize; 4] = [4096, 12 * 1024, 8 * 1024, 8 * 1024];
 
-/// Gives the running core its own descriptor table, task state and interrupt stacks.
-pub fn init() {
+/// The same for an image whose debugger talks from its exceptions.
+pub const DEBUGGED_STACK_BYTES: [usize; 4] = [4096, 32 * 1024, 8 * 1024, 32 * 1024];
+
+/// Gives the running core its own descriptor table, task state and interrupt stacks of these sizes.
+pub fn init(stack_bytes: [usize; 4]) {
     let tss = Box::leak(Box::new(TaskStateSegment::new()));
     let mut stacks = [VirtAddr::zero(); 7];
-    for (top, bytes) in stacks.iter_mut().zip(STACK_BYTES) {
+    for (top, bytes) in stacks.iter_mut().zip(stack_bytes) {
         // Never freed: a core lives as long as the image.
         let stack = Stack::try_new(bytes).expect("a core has memory for its interrupt stacks");
         *top = VirtAddr::from_ptr(ManuallyDrop::new(stack).top());

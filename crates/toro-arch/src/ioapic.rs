@@ -13,6 +13,7 @@ pub struct IoApic {
 const VERSION: u32 = 1;
 const REDIRECTION: u32 = 0x10;
 const ACTIVE_LOW: u32 = 1 << 13;
+const NMI_DELIVERY: u32 = 4 << 8;
 
 impl IoApic {
     /// The I/O APIC whose registers lie at `base` and whose first line is global interrupt `first_gsi`.
@@ -50,5 +51,12 @@ impl IoApic {
         let polarity = if active_low { ACTIVE_LOW } else { 0 };
         self.write(register + 1, target << 24);
         self.write(register, u32::from(vector) | polarity);
+    }
+
+    /// Sends global interrupt `gsi` to the core with APIC id `target` as one that cannot be masked, on each rising edge.
+    pub fn route_nmi(self, gsi: u32, target: u32) {
+        let register = REDIRECTION + 2 * (gsi - self.first_gsi);
+        self.write(register + 1, target << 24);
+        self.write(register, NMI_DELIVERY);
     }
 }

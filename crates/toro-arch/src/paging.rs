@@ -217,6 +217,39 @@ pub unsafe fn restore(address: u64) {
     }
 }
 
+/// What the page tables say of one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The address behind the page.
+    pub end: u64,
+    /// Whether it can be written to.
+    pub is_writable: bool,
+}
+
+/// Looks the page of `address` up in the page tables without touching it; `None` if an access would fault.
+///
+/// # Context
+/// Any, an exception in the middle of a change of the tables too: an entry is written whole.
+pub fn lookup(address: u64) -> Option<Mapping> {
+    VirtAddr::try_new(address).ok()?;
+    let mut table = root();
+    let mut is_writable = true;
+    for shift in [39, 30, 21, 12] {
+        // SAFETY: `table` is a live page table: the root, or what a present entry of one above points to.
+        let value = unsafe { slot(table, address >> shift).read_volatile() };
+        if value & PRESENT == 0 {
+            return None;
+        }
+        is_writable &= value & WRITABLE != 0;
+        if shift == 12 || (shift < 39 && value & LARGE != 0) {
+            let end = (address | ((1 << shift) - 1)).saturating_add(1);
+            return Some(Mapping { end, is_writable });
+        }
+        table = value & ADDRESS;
+    }
+    None
+}
+
 fn slot(table: u64, index: u64) -> *mut u64 {
     (table + index % ENTRIES * 8) as *mut u64
 }

@@ -1,7 +1,7 @@
 //! Traps: the interrupt descriptor table and the code that every vector enters.
 //!
 //! Two kinds of vector, two kinds of stub (and a third for the timer where `watch.rs` looks after the scheduler):
-//! - An **exception** (0 to 31) saves all registers as a [`TrapFrame`] and calls the handler that [`set_handler`] installed.
+//! - An **exception** (0 to 31) saves all registers, those of SSE among them, as a [`TrapFrame`] and calls the handler that [`set_handler`] installed.
 //! - An **interrupt** (from [`FIRST_IRQ`]) sets its bit in the core's pending word, tells the local APIC that it is
 //!   done, and returns: no Rust, no registers but RAX. The scheduler loop does the work.
 
@@ -31,6 +31,8 @@ const STUB_BYTES: u64 = 16;
 #[repr(C)]
 #[expect(missing_docs, reason = "each field is the register of that name")]
 pub struct TrapFrame {
+    /// The x87 and SSE registers (Intel SDM volume 1, table 10-2).
+    pub fx: [u8; 512],
     pub r15: u64,
     pub r14: u64,
     pub r13: u64,
@@ -185,9 +187,14 @@ toro_exception:
     push r13
     push r14
     push r15
+    // The stack began at a multiple of 16 and holds 22 words: 16 divides what is below, as FXSAVE asks.
+    sub rsp, 512
+    fxsave64 [rsp]
     cld
     mov rdi, rsp
     call {handle}
+    fxrstor64 [rsp]
+    add rsp, 512
     pop r15
     pop r14
     pop r13

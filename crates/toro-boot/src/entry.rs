@@ -154,6 +154,9 @@ toro_long_mode:
     xor ebp, ebp
     mov edi, [toro_boot_magic]
     mov esi, [toro_boot_info]
+    // Where a debugger that looks for the caller finds address 0, and ends.
+    push 0
+    push 0
     call {boot}
     ud2
 

@@ -13,4 +13,3 @@ pub mod console;
 pub mod fuse;
 pub mod net;
 pub mod owner;
-pub mod socket;

@@ -119,13 +119,23 @@ pub fn bind(vector: Vector, waker: &Waker) {
 
 /// Sends the edges of interrupt line `gsi` to `vector` of the running core.
 fn route_line(gsi: u32, vector: Vector, active_low: bool) -> Result<(), RouteError> {
-    let ioapics = IOAPICS.get().map_or(&[][..], Vec::as_slice);
-    let ioapic = ioapics
-        .iter()
-        .find(|ioapic| ioapic.owns(gsi))
-        .ok_or(RouteError::NoSuchLine(gsi))?;
-    ioapic.route(gsi, vector.number(), local_apic_id(), active_low);
+    find_line(gsi)?.route(gsi, vector.number(), local_apic_id(), active_low);
     Ok(())
+}
+
+/// Sends the rising edges of interrupt line `gsi` to the running core as interrupts that cannot be masked: for a debugger.
+///
+/// # Errors
+/// Fails if no I/O APIC has the line.
+pub fn route_line_as_nmi(gsi: u32) -> Result<(), RouteError> {
+    find_line(gsi)?.route_nmi(gsi, local_apic_id());
+    Ok(())
+}
+
+fn find_line(gsi: u32) -> Result<IoApic, RouteError> {
+    let ioapics = IOAPICS.get().map_or(&[][..], Vec::as_slice);
+    let ioapic = ioapics.iter().find(|ioapic| ioapic.owns(gsi));
+    ioapic.copied().ok_or(RouteError::NoSuchLine(gsi))
 }
 
 /// The running core's APIC id: where a device's message has to go.

@@ -205,6 +205,11 @@ pub fn wait_for_address(deadline: Instant) -> Option<Addresses> {
     toro_sched::block_on_until(deadline, configured).flatten()
 }
 
+/// As [`stats`], for a debugger that has stopped the core anywhere; `None` without a network or in the middle of the stack's work.
+pub fn try_stats() -> Option<Stats> {
+    STACK.try_with(|stack| Some(stack.try_borrow().ok()?.stats()))?
+}
+
 /// What the stack of this core has done and holds; all zero without a network.
 pub fn stats() -> Stats {
     with_stack(|stack| stack.stats()).unwrap_or_default()

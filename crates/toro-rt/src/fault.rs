@@ -20,12 +20,22 @@ pub(crate) use report;
 /// The core that reports a failure, counted from 1: one more while it does ends the machine at once.
 static REPORTER: AtomicUsize = AtomicUsize::new(0);
 
+/// The sizes of each core's interrupt stacks: a debugger talks from them.
+#[cfg(feature = "gdb")]
+pub(crate) use toro_arch::gdt::DEBUGGED_STACK_BYTES as STACK_BYTES;
+#[cfg(not(feature = "gdb"))]
+pub(crate) use toro_arch::gdt::STACK_BYTES;
+
 /// Makes exceptions come here.
 pub(crate) fn init() {
     trap::set_handler(exception);
 }
 
 fn exception(frame: &mut TrapFrame) {
+    #[cfg(feature = "gdb")]
+    if toro_gdbstub::enter(frame) {
+        return;
+    }
     #[cfg(feature = "watchdog")]
     if frame.vector == u64::from(toro_arch::watch::TIMER) {
         return crate::watchdog::tick(frame);
@@ -82,6 +92,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     report!("\n{}\n", info.message());
     let rbp = cpu::frame_pointer() as u64;
     print_backtrace(panic as *const () as u64, rbp, stack_around(rbp));
+    #[cfg(feature = "gdb")]
+    crate::debugger::show_failure();
     // A thread that panicked while it wrote to the log holds it for ever.
     if has_log && !is_shutdown_wanted() && toro_sched::can_end_alone() {
         report!("thread ends, the others go on\n");

@@ -14,6 +14,8 @@ mod console;
 #[cfg(feature = "console")]
 mod consoles;
 mod cores;
+#[cfg(feature = "gdb")]
+mod debugger;
 #[cfg(feature = "blk")]
 mod disks;
 #[cfg(feature = "virtio")]
@@ -44,8 +46,6 @@ mod places;
 mod protection;
 #[cfg(feature = "virtio-fs")]
 mod shares;
-#[cfg(feature = "vsock")]
-mod sockets;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;

@@ -26,7 +26,7 @@ fn toro_start(info: &'static BootInfo) -> ! {
     let cores = cores::count(info); //        as ACPI lists them
     let rest = heap::init(info, cores); //    this core's share of memory                toro-mem
     protection::init(); //                    text, constants, data, page 0
-    gdt::init(); //                           segments, interrupt stacks                 toro-arch
+    gdt::init(fault::STACK_BYTES); //                           segments, interrupt stacks                 toro-arch
     fault::init(); //                         exceptions are reported from here on
     trap::fill();
     trap::init();
@@ -43,6 +43,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     cores::start(info, rest, cores); //       the others, with the rest of memory
     #[cfg(feature = "files")]
     toro_vfs::init(); //                      nothing is mounted yet                     toro-vfs
+    #[cfg(feature = "gdb")]
+    crate::debugger::start(info); //          if `gdb=` asks for it                      toro-gdbstub
     #[cfg(feature = "initrd")]
     crate::files::mount(info); //             the archive at /
     #[cfg(feature = "virtio")]
@@ -59,6 +61,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
         "boot: main after {} us",
         toro_time::Instant::now().as_nanos() / 1000
     );
+    #[cfg(feature = "gdb")]
+    crate::debugger::wait(info); //           if it shall wait for gdb
     toro_main();
     exit::exit(exit::ExitCode::Success)
 }

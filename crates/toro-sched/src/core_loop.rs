@@ -76,6 +76,22 @@ pub fn init(stack: Range<u64>, seed: u64) {
     });
 }
 
+/// Calls `visit` with each thread of `core`, and whether the core is in it.
+///
+/// # Safety
+/// 1. The core is stopped, or the running one, until this returns.
+pub(crate) unsafe fn for_each_on(core: usize, mut visit: impl FnMut(&Block, bool)) {
+    // SAFETY: duty 1.
+    if let Some(core) = unsafe { CORE.of(core) } {
+        let current = core.current.get();
+        // SAFETY: 1. a core that stands still ends no thread.
+        unsafe {
+            core.roster
+                .for_each(|block| visit(block, ptr::eq(block, current)));
+        }
+    }
+}
+
 /// What this core's scheduler has done so far; nothing before its first thread.
 pub fn stats() -> Stats {
     CORE.try_with(|core| core.counters.read())

@@ -23,6 +23,7 @@ extern crate alloc;
 pub mod channel;
 mod core_loop;
 mod idle;
+mod inspect;
 mod join;
 mod roster;
 mod run_queue;
@@ -35,6 +36,7 @@ mod wake;
 
 pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, stats, yield_now};
 pub use idle::look_before_halt;
+pub use inspect::{Doing, Seen, threads_of};
 pub use join::{JoinHandle, NoResult};
 pub use roster::{State, ThreadInfo, for_each_thread};
 pub use stats::Stats;

@@ -24,7 +24,10 @@ use crate::stack::StackCache;
 use crate::{core_loop, wake};
 
 /// The stack of a thread that does not ask for another size.
-pub const DEFAULT_STACK: usize = 16 * 1024;
+pub const DEFAULT_STACK: usize = 16 * 1024 * UNOPTIMISED;
+
+/// So many times the stack takes code that is not optimised, as for a debugger: each variable has a place of its own there.
+const UNOPTIMISED: usize = if cfg!(debug_assertions) { 4 } else { 1 };
 
 /// What the scheduler knows of a thread.
 ///
@@ -122,6 +125,15 @@ impl Block {
         block.guard.set(stack.start);
         block.top.set(stack.end);
         block
+    }
+
+    /// Where the registers of the thread lie, if it does not run.
+    ///
+    /// # Context
+    /// The home core, or one that has stopped it.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        // SAFETY: only the home core changes the context, and it is the caller, or stands still.
+        unsafe { &*self.context.get() }.stack_pointer() as u64
     }
 
     /// Takes the stack of a thread that has ended and been switched away from.
@@ -270,10 +282,10 @@ impl Builder {
         self
     }
 
-    /// Sets the size of the stack in bytes; it is rounded up to whole pages.
+    /// Sets the size of the stack in bytes; it is rounded up to whole pages, and larger in code that is not optimised.
     #[must_use]
     pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_bytes = bytes;
+        self.stack_bytes = bytes.saturating_mul(UNOPTIMISED);
         self
     }
 

@@ -17,7 +17,7 @@ pub struct PerCore<T: 'static> {
 }
 
 // SAFETY: a slot is written by `init` and read by `with`, both on the core whose slot it is; a `T` is never reached from
-// another core. Interrupt stubs run no Rust, so there is no other context on a core than its threads, one at a time.
+// another core, but by a debugger that has stopped its own (`of`). Interrupt stubs run no Rust, so there is no other context on a core than its threads, one at a time.
 unsafe impl<T> Sync for PerCore<T> {}
 
 impl<T> PerCore<T> {
@@ -72,6 +72,17 @@ impl<T> PerCore<T> {
     #[inline]
     pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.get().map(f)
+    }
+
+    /// The value of `core`, if it has one: for a debugger.
+    ///
+    /// # Safety
+    /// 1. `core` is stopped or the running one, and stays so as long as the reference is used.
+    /// 2. It may have been stopped in the middle of a change: what is read must bear that, and nothing is written.
+    pub unsafe fn of(&self, core: usize) -> Option<&T> {
+        let slot = self.slots.get(core)?.load(Ordering::Relaxed);
+        // SAFETY: as in `get`; no other core uses the value meanwhile (duties 1 and 2).
+        unsafe { slot.as_ref() }
     }
 
     /// Not public: a reference that leaves `with` could be sent to another core if `T` is `Sync`, and kept.

@@ -24,6 +24,17 @@ pub fn mount(path: &str, file_system: Rc<dyn FileSystem>) -> Result<(), FileErro
     MOUNTS.with(|mounts| mounts.borrow_mut().mount(path, file_system))
 }
 
+/// Calls `visit` with each mount point of this core, for a debugger that has stopped it anywhere; `false` in the middle of a change.
+pub fn try_mount_points(mut visit: impl FnMut(&str)) -> bool {
+    let mut visit_all = |mounts: &RefCell<Mounts>| {
+        let mounts = mounts.try_borrow();
+        mounts
+            .map(|mounts| mounts.paths().for_each(&mut visit))
+            .is_ok()
+    };
+    MOUNTS.try_with(&mut visit_all).unwrap_or(true)
+}
+
 /// Tells what is known of the file or directory at `path`.
 ///
 /// # Errors

@@ -48,8 +48,8 @@ mod tree;
 
 pub use core_mounts::{
     abandon, canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, read,
-    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, sync, unmount,
-    write,
+    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, sync,
+    try_mount_points, unmount, write,
 };
 pub use directory::ReadDir;
 pub use embedded_io::SeekFrom;

@@ -45,6 +45,11 @@ impl Mounts {
         Ok(())
     }
 
+    /// Where something is mounted, the longest path first.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().map(|mount| mount.path.as_str())
+    }
+
     /// Finds the file system that holds `path`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod boot;
 mod cores;
+mod debugger;
 mod durable;
 mod errors;
 mod files;
@@ -82,6 +83,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     errors::run(tally);
     boot::run(workspace, tally, depth);
     cores::run(workspace, tally);
+    debugger::run(workspace, tally, depth);
     placement::run(workspace, tally);
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
     services::run(workspace, tally);

@@ -1,5 +1,0 @@
-//! Links this program as a bootable image.
-
-fn main() {
-    toro_build::link_image();
-}

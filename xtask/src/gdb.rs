@@ -1,0 +1,221 @@
+//! `cargo xtask gdb`: boots an appliance with the debugger inside, and connects gdb to it.
+//!
+//! The image is built for that: not optimised, so that every variable and line is there, and with the unit `gdb`. It waits for gdb before
+//! `main`. gdb gets the unstripped image, whose sources it finds in this workspace.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::build::{self, Extras, Image, Profile};
+use crate::process;
+use crate::qemu::{Machine, Vm};
+use crate::run::Wish;
+use crate::setup::{self, Tool};
+use crate::workspace::{Package, Workspace};
+
+/// The port of the image that gdb's socket leads to: the second serial port of the machine.
+const PORT: &str = "ttyS1";
+
+/// What the image prints when its debugger has opened the port. What gdb sent before would be lost.
+pub(crate) const LISTENS: &str = "gdb: listens";
+
+/// From start to there, on a busy machine.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often the console is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What is said to gdb first.
+const SETTINGS: &[&str] = &[
+    "set confirm off",
+    // Frames end where the thread does; this guards against one that is broken.
+    "set backtrace limit 200",
+    "set remotetimeout 30",
+];
+
+/// The arguments of the verb.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The appliance, a folder in `appliances/`.
+    appliance: String,
+    /// Where to stop first: `main` is that of the appliance, else a function or FILE:LINE as gdb names it; may be given again.
+    #[arg(long = "break", value_name = "PLACE")]
+    breaks: Vec<String>,
+    /// Runs the commands of this file instead of asking for some, and ends with the status of gdb.
+    #[arg(long, value_name = "FILE")]
+    test_script: Option<PathBuf>,
+    /// The kind of machine.
+    #[arg(long, value_enum, default_value = "pc")]
+    machine: Machine,
+    /// The number of cores.
+    #[arg(long)]
+    cores: Option<u32>,
+    /// Words for the kernel command line.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+    /// Starts no gdb, but says how: for an editor, or another terminal.
+    #[arg(long, conflicts_with = "test_script")]
+    wait: bool,
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if args.machine == Machine::Iso {
+        bail!(
+            "a disc carries a command line of its own; debug the same image with --machine pc, q35 or microvm"
+        );
+    }
+    setup::ensure(Tool::needed_by(args.machine))?;
+    setup::ensure(&[Tool::Gdb])?;
+    let workspace = Workspace::load()?;
+    let package = workspace.appliance(&args.appliance)?;
+    let image = build(&workspace, package)?;
+    let mut wish = Wish::of(package, args.machine)?;
+    wish.cores = args.cores.unwrap_or(wish.cores);
+    wish.append = format!("{} {}", args.append, wish.append);
+    wish.ports
+        .iter()
+        .try_for_each(crate::qemu::Forward::check_free)?;
+    let folder = workspace.target("run")?;
+    let socket = folder.join(format!("{}-gdb.sock", package.name));
+    let vm = vm(&wish, &workspace, package, &image, &socket, ",wait")?;
+    let mut gdb = command(&workspace, &image, &socket);
+    for place in &args.breaks {
+        gdb.arg("-ex")
+            .arg(format!("break {}", named(place, package)));
+    }
+    for forward in &wish.ports {
+        eprintln!("port {} leads to the appliance", forward.host);
+    }
+    if args.wait {
+        println!("{}", process::shown(&gdb));
+        return process::run(&mut vm.command()).map(|()| ExitCode::SUCCESS);
+    }
+    let console = folder.join(format!("{}-gdb.log", package.name));
+    eprintln!("what the image prints is in {}", console.display());
+    let mut machine = Started::new(&vm, &console)?;
+    machine.wait_until_it_listens(&console)?;
+    match &args.test_script {
+        Some(script) => gdb.args(["-batch", "-x"]).arg(script),
+        None => gdb.args(["-ex", "info threads"]),
+    };
+    // Ctrl-C is for gdb, which stops the image with it.
+    ctrlc::set_handler(|| {})?;
+    let status = gdb.status().context("cannot start gdb")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Compiles the appliance for a debugger.
+pub(crate) fn build(workspace: &Workspace, package: &Package) -> Result<Image> {
+    let extras = Extras {
+        lines: true,
+        gdb: true,
+        ..Extras::default()
+    };
+    build::build_with(workspace, &package.name, Profile::Debug, extras)
+}
+
+/// The machine of `wish` with a second serial port, which is the socket `socket` and where the image's debugger listens.
+/// `options` follow the port on the command line: `,wait` makes the image wait before `main`.
+pub(crate) fn vm(
+    wish: &Wish,
+    workspace: &Workspace,
+    package: &Package,
+    image: &Image,
+    socket: &Path,
+    options: &str,
+) -> Result<Vm> {
+    let wish = Wish {
+        append: format!("log=info gdb={PORT}{options} {}", wish.append),
+        ..wish.clone()
+    };
+    let mut vm = wish.vm(workspace, package, image)?;
+    let path = socket.display().to_string().replace(',', ",,");
+    let backend = format!("socket,id=gdb,path={path},server=on,wait=off");
+    vm.extra.extend(["-chardev".to_owned(), backend]);
+    // A microvm makes one serial port by itself; the second is a card for all of them.
+    let card = "isa-serial,index=1,chardev=gdb".to_owned();
+    vm.extra.extend(["-device".to_owned(), card]);
+    // Whoever looks for the socket must not find that of the machine before.
+    let _ = fs::remove_file(socket);
+    Ok(vm)
+}
+
+/// A gdb that knows the image and its sources, and connects to it.
+pub(crate) fn command(workspace: &Workspace, image: &Image, socket: &Path) -> Command {
+    let mut gdb = Command::new(Tool::Gdb.program());
+    gdb.arg("-quiet").arg(&image.debug);
+    let connect = [
+        format!("directory {}", workspace.root.display()),
+        format!("target remote {}", socket.display()),
+    ];
+    let settings = SETTINGS.iter().map(ToString::to_string);
+    for command in settings.chain(connect) {
+        gdb.arg("-ex").arg(command);
+    }
+    gdb
+}
+
+/// The name by which gdb knows a place: `main` is that of the appliance.
+fn named(place: &str, package: &Package) -> String {
+    if place == "main" {
+        format!("{}::main", package.name.replace('-', "_"))
+    } else {
+        place.to_owned()
+    }
+}
+
+/// A machine whose console is a file. It ends with this value.
+struct Started(Child);
+
+impl Started {
+    fn new(vm: &Vm, console: &Path) -> Result<Self> {
+        let context = || format!("cannot write {}", console.display());
+        let output = File::create(console).with_context(context)?;
+        let qemu = vm.command();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL"])
+            .arg(qemu.get_program())
+            .args(qemu.get_args());
+        // A group of its own, which the terminal does not send Ctrl-C to.
+        command.process_group(0).stdin(Stdio::null());
+        command.stdout(output.try_clone()?).stderr(output);
+        command.spawn().map(Self).context("cannot start QEMU")
+    }
+}
+
+impl Started {
+    fn wait_until_it_listens(&mut self, console: &Path) -> Result<()> {
+        let deadline = Instant::now() + BOOT_TIMEOUT;
+        loop {
+            let said = fs::read(console)?;
+            let said = String::from_utf8_lossy(&said);
+            if said.contains(LISTENS) {
+                return Ok(());
+            }
+            if self.0.try_wait()?.is_some() || Instant::now() > deadline {
+                bail!("the image does not come to its debugger; it says:\n{said}");
+            }
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // A failure means that it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
