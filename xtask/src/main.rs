@@ -25,6 +25,7 @@ mod source;
 mod symbolize;
 mod test;
 mod tidy;
+mod vsock;
 mod workspace;
 
 /// Builds, runs, tests and measures Toro.

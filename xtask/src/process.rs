@@ -1,7 +1,8 @@
 //! Running other programs: a failure names the program, what it was asked and how it ended.
 
-use std::env;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -38,6 +39,19 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Whether some process listens at the UNIX socket `path`. To connect and see might take the only place that there is.
+pub(crate) fn is_listening(path: &Path) -> bool {
+    /// The flags of a socket that accepts connections.
+    const ACCEPTS: &str = "00010000";
+    let list = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let path = path.to_string_lossy();
+    // Number, references, protocol, flags, type, state, inode, path.
+    let is_it = |line: &str| {
+        line.split_whitespace().nth(3) == Some(ACCEPTS) && line.ends_with(&format!(" {path}"))
+    };
+    list.lines().any(is_it)
+}
+
 /// The command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     std::iter::once(command.get_program())
@@ -58,7 +72,20 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use std::os::unix::net::UnixListener;
+
+    use super::{is_listening, quoted};
+
+    #[test]
+    fn who_listens_is_seen_without_connecting() {
+        let path = std::env::temp_dir().join(format!("toro-listening-{}", std::process::id()));
+        assert!(!is_listening(&path));
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_listening(&path));
+        drop(listener);
+        let _ = std::fs::remove_file(&path);
+        assert!(!is_listening(&path));
+    }
 
     #[test]
     fn words_are_quoted_as_a_shell_wants_them() {

@@ -18,6 +18,8 @@ use std::process::Command;
 use anyhow::Result;
 use toro_abi::exit::DEBUG_EXIT_PORT;
 
+use crate::vsock::Sockets;
+
 pub(crate) use self::console::{CONSOLE, ConsolePort};
 pub(crate) use self::disk::Disk;
 pub(crate) use self::monitor::Monitor;
@@ -86,6 +88,8 @@ pub(crate) struct Vm {
     pub(crate) shares: Vec<Share>,
     /// The ports of its virtio console, with their sockets.
     pub(crate) console_ports: Vec<ConsolePort>,
+    /// The back end of its virtio sockets, which has to run before.
+    pub(crate) vsock: Option<Sockets>,
     pub(crate) boot: Boot,
     /// With the processor's help instead of translation.
     pub(crate) kvm: bool,
@@ -133,6 +137,7 @@ impl Vm {
             disks: Vec::new(),
             shares: Vec::new(),
             console_ports: Vec::new(),
+            vsock: None,
             boot,
             kvm: false,
             cpu: None,
@@ -171,6 +176,7 @@ impl Vm {
         for global in &self.globals {
             qemu.args(["-global", global]);
         }
+        self.share_memory(&mut qemu);
         self.add_net(&mut qemu);
         if self.rng {
             qemu.args(["-device", &self.virtio("rng", "")]);
@@ -178,6 +184,7 @@ impl Vm {
         self.add_disks(&mut qemu);
         self.add_shares(&mut qemu);
         self.add_console(&mut qemu);
+        self.add_vsock(&mut qemu);
         self.add_boot(&mut qemu);
         qemu.args(&self.extra);
         qemu
@@ -231,16 +238,17 @@ impl Vm {
         }
     }
 
-    fn add_shares(&self, qemu: &mut Command) {
-        if self.shares.is_empty() {
+    /// The servers of folders and of sockets read and write the memory of the machine.
+    fn share_memory(&self, qemu: &mut Command) {
+        if self.shares.is_empty() && self.vsock.is_none() {
             return;
         }
-        // The server of a folder reads and writes the memory of the machine.
-        let memory = format!(
-            "memory-backend-memfd,id=ram,size={},share=on",
-            self.memory.qemu()
-        );
+        let size = self.memory.qemu();
+        let memory = format!("memory-backend-memfd,id=ram,size={size},share=on");
         qemu.args(["-object", &memory, "-machine", "memory-backend=ram"]);
+    }
+
+    fn add_shares(&self, qemu: &mut Command) {
         for (number, share) in self.shares.iter().enumerate() {
             let id = format!("fs{number}");
             qemu.args(["-chardev", &share.backend(&id)]);
@@ -269,6 +277,20 @@ impl Vm {
             qemu.args(["-chardev", &port.backend(&id)]);
             qemu.args(["-device", &port.device(&id, number)]);
         }
+    }
+
+    fn add_vsock(&self, qemu: &mut Command) {
+        let Some(sockets) = &self.vsock else {
+            return;
+        };
+        // A comma ends an option unless it is doubled.
+        let path = sockets.device.display().to_string().replace(',', ",,");
+        qemu.args(["-chardev", &format!("socket,id=vsock,path={path}")]);
+        let device = match self.machine {
+            Machine::Microvm => "vhost-user-vsock-device",
+            Machine::Pc | Machine::Q35 | Machine::Iso => "vhost-user-vsock-pci,disable-legacy=on",
+        };
+        qemu.args(["-device", &format!("{device},chardev=vsock")]);
     }
 
     /// A virtio device on the bus of this machine, modern in any case.
@@ -308,7 +330,9 @@ pub(crate) const MAC: &str = "52:54:00:12:34:56";
 
 #[cfg(test)]
 mod tests {
-    use super::{Boot, Forward, Machine, Memory, Net, Vm};
+    use std::path::Path;
+
+    use super::{Boot, Forward, Machine, Memory, Net, Sockets, Vm};
     use crate::process;
 
     fn check(machine: Machine, net: Net, has: &[&str], lacks: &[&str]) {
@@ -389,6 +413,32 @@ mod tests {
                 ..Vm::new(machine, Boot::Disc("a.iso".into()))
             };
             assert!(process::shown(&vm.command()).contains(device));
+        }
+    }
+
+    #[test]
+    fn sockets_take_memory_that_their_back_end_shares() {
+        for (machine, device) in [
+            (
+                Machine::Q35,
+                "vhost-user-vsock-pci,disable-legacy=on,chardev=vsock",
+            ),
+            (Machine::Microvm, "vhost-user-vsock-device,chardev=vsock"),
+        ] {
+            let sockets = Sockets::new(3, Path::new("/a,b"), "vm").unwrap();
+            let vm = Vm {
+                vsock: Some(sockets),
+                ..Vm::new(machine, Boot::Disc("a.iso".into()))
+            };
+            let shown = process::shown(&vm.command());
+            for words in [
+                device,
+                "memory-backend-memfd,id=ram,size=128M,share=on",
+                "memory-backend=ram",
+                "path=/a,,b/vm.vhost",
+            ] {
+                assert!(shown.contains(words), "{words} in {shown}");
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use toro_archive::Archive;
 use crate::build::{self, Extras, Image, Profile};
 use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Net, Share, Verdict, Vm};
 use crate::setup::Tool;
+use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
 use crate::{iso, process, setup};
 
@@ -58,6 +59,9 @@ pub(crate) struct Args {
     /// again. The port called `console` shows the log.
     #[arg(long, value_name = "NAME[=PATH]")]
     console_port: Vec<ConsolePort>,
+    /// Give the appliance sockets to this host, under this context id (3 or more); says where programs of this host find them.
+    #[arg(long, value_name = "CID")]
+    vsock: Option<u32>,
     /// Add a virtio source of random bytes; an appliance that picks the unit `random` has one anyway.
     #[arg(long, conflicts_with = "no_rng")]
     rng: bool,
@@ -95,6 +99,8 @@ pub(crate) struct Wish {
     /// The folder whose files become the archive.
     pub(crate) archive: Option<PathBuf>,
     pub(crate) share: Shared,
+    /// The context id, if there are to be sockets.
+    pub(crate) vsock: Option<u32>,
     pub(crate) append: String,
     pub(crate) kvm: bool,
     /// Properties that every device of a kind has, as `-global` takes them.
@@ -154,6 +160,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     wish.check()?;
     if !args.dry_run {
         setup::ensure(Tool::needed_by(wish.machine))?;
+        if wish.vsock.is_some() {
+            setup::ensure(&[Tool::VhostDeviceVsock])?;
+        }
     }
     let extras = Extras {
         metrics: args.metrics.is_some(),
@@ -162,6 +171,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
     let vm = wish.vm(&workspace, package, &image)?;
     let mut command = vm.command();
+    if let Some(sockets) = &vm.vsock {
+        eprintln!("{}", process::shown(&sockets.command()));
+    }
     eprintln!("{}", process::shown(&command));
     let serves = |forward: &&Forward| !forward.udp && Some(forward.host) != args.metrics;
     for forward in wish.ports.iter().filter(serves) {
@@ -179,10 +191,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         let path = port.path.as_deref().unwrap_or(Path::new("nowhere"));
         eprintln!("port {} is the socket {}", port.name, path.display());
     }
+    if let Some(sockets) = &vm.vsock {
+        eprintln!("{sockets}");
+    }
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
     let _servers = vm.serve()?;
+    // It ends with the virtual machine.
+    let _backend = vm.vsock.as_ref().map(Backend::start).transpose()?;
     eprintln!("Ctrl-C ends the virtual machine");
     execute(&mut command)
 }
@@ -220,6 +237,7 @@ impl Wish {
         if !args.console_port.is_empty() {
             wish.console_ports.clone_from(&args.console_port);
         }
+        wish.vsock = args.vsock.or(wish.vsock);
         wish.rng = (wish.rng || args.rng) && !args.no_rng;
         Ok(wish)
     }
@@ -246,6 +264,7 @@ impl Wish {
             rng: package.picks("random"),
             disks: Disks::Scratch(wish.disks.clone()),
             console_ports: console_ports.with_context(context)?,
+            vsock: wish.vsock,
             share: match wish.share {
                 true => Shared::Scratch,
                 false => Shared::None,
@@ -329,6 +348,7 @@ impl Wish {
             disks: self.disks.make(workspace, package)?,
             shares: self.shares(workspace, package)?,
             console_ports: self.placed_ports(workspace, package)?,
+            vsock: self.sockets(workspace, package)?,
             kvm: self.kvm,
             globals: self.globals.clone(),
             ..Vm::new(self.machine, boot)
@@ -376,6 +396,14 @@ impl Wish {
         let folder = workspace.target("run")?;
         let placed = |port: &ConsolePort| port.placed(&folder, &package.name);
         Ok(self.console_ports.iter().map(placed).collect())
+    }
+
+    /// Where its virtio sockets lead to, if it has any.
+    fn sockets(&self, workspace: &Workspace, package: &Package) -> Result<Option<Sockets>> {
+        let Some(cid) = self.vsock else {
+            return Ok(None);
+        };
+        Sockets::new(cid, &workspace.target("run")?, &package.name).map(Some)
     }
 
     /// Archives the files that the appliance wants to see, if it wants any.

@@ -18,6 +18,7 @@ mod report;
 mod server;
 mod share;
 mod soak;
+mod sockets;
 mod tally;
 mod tree;
 

@@ -122,6 +122,8 @@ pub(crate) struct MachineWish {
     /// Whether it wants a folder of the host: an empty one, unless the command line names another.
     #[serde(default)]
     pub(crate) share: bool,
+    /// Its context id, if it wants sockets to the host.
+    pub(crate) vsock: Option<u32>,
     /// A folder of the package whose files become the archive.
     pub(crate) archive: Option<PathBuf>,
     /// Words of the kernel command line.

@@ -13,3 +13,4 @@ pub mod console;
 pub mod fuse;
 pub mod net;
 pub mod owner;
+pub mod socket;

@@ -19,16 +19,19 @@ pub enum Class {
     Entropy,
     /// A folder that the host shares.
     FileSystem,
+    /// Sockets to the host.
+    Socket,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Net,
         Self::Block,
         Self::Console,
         Self::Entropy,
         Self::FileSystem,
+        Self::Socket,
     ];
 
     /// The first part of a device's name.
@@ -39,6 +42,7 @@ impl Class {
             Self::Console => "console",
             Self::Entropy => "rng",
             Self::FileSystem => "fs",
+            Self::Socket => "vsock",
         }
     }
 }
@@ -118,7 +122,7 @@ pub fn assign<'a>(
         let number = devices.iter().filter(|d| d.name.class == class).count();
         let core = match class {
             Class::Block => number % cores.max(1),
-            Class::Net | Class::Console | Class::Entropy | Class::FileSystem => 0,
+            Class::Net | Class::Console | Class::Entropy | Class::FileSystem | Class::Socket => 0,
         };
         let name = DeviceName { class, number };
         devices.push(Owned { name, core });
@@ -204,7 +208,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["net0", "blk12", "console3", "rng1", "fs2"] {
+        for name in ["net0", "blk12", "console3", "rng1", "fs2", "vsock0"] {
             let parsed = DeviceName::parse(name).expect("a name");
             assert_eq!(parsed.to_string(), name);
         }

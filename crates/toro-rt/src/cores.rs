@@ -18,8 +18,8 @@ use toro_time::Instant;
 
 use crate::{clock, fault, heap, machine, placement};
 
-/// How long a core may take from its startup interrupt to its scheduler.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a core may take from its startup interrupt to its scheduler: a host with much to do may not run it for a while.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The stack of a core's first thread, which starts the core and then ends; a guard page is below.
 const STACK: usize = 16 * 1024;
 /// How long after the reset a core is started (Intel SDM volume 3, 8.4.4.1 asks 10 ms of hardware; virtual cores need none).
@@ -40,25 +40,15 @@ struct Share {
     guard: u64,
 }
 
-/// How many cores the image uses: those that ACPI lists as ready, or as many as `cores=` says if that is fewer.
+/// How many cores the image uses: those that the firmware lists as ready, or as many as `cores=` says if that is fewer.
 pub(crate) fn count(info: &BootInfo) -> usize {
-    let listed = machine::with_tables(info, |tables| {
-        let madt = tables.madt().ok()?;
-        Some(
-            madt.processors()
-                .filter(|processor| processor.enabled)
-                .count(),
-        )
-    });
+    let mut listed = 0;
+    machine::for_each_processor(info, &mut |_| listed += 1);
     let wanted = info
         .command_line()
         .value("cores")
         .and_then(|count| count.parse().ok());
-    listed
-        .flatten()
-        .unwrap_or(1)
-        .min(wanted.unwrap_or(MAX_CORES))
-        .clamp(1, MAX_CORES)
+    listed.min(wanted.unwrap_or(MAX_CORES)).clamp(1, MAX_CORES)
 }
 
 /// The weight of core `core` in the division of memory: `mem-share=2,1,1` gives core 0 half of it.
@@ -137,19 +127,13 @@ pub(crate) fn start(info: &BootInfo, mut free: Ranges, cores: usize) {
 
 fn targets(info: &BootInfo, others: usize) -> Vec<u32> {
     let this = core_local::apic_id(core_local::id());
-    let listed = machine::with_tables(info, |tables| {
-        let madt = tables.madt().ok()?;
-        let ready = madt
-            .processors()
-            .filter(|processor| processor.enabled && processor.apic_id != this);
-        Some(
-            ready
-                .map(|processor| processor.apic_id)
-                .take(others)
-                .collect(),
-        )
+    let mut targets = Vec::with_capacity(others);
+    machine::for_each_processor(info, &mut |apic_id| {
+        if apic_id != this && targets.len() < others {
+            targets.push(apic_id);
+        }
     });
-    listed.flatten().unwrap_or_default()
+    targets
 }
 
 /// Waits until `done`, but for `limit` at most; says whether it was done.

@@ -68,6 +68,13 @@ const DRIVERS: &[Driver] = &[
         then: || {},
         is_needed: true,
     },
+    #[cfg(feature = "vsock")]
+    Driver {
+        class: Class::Socket,
+        start: crate::sockets::start,
+        then: || {},
+        is_needed: true,
+    },
 ];
 
 /// Finds the devices, gives each to a core, and starts those that have a driver.
@@ -140,6 +147,7 @@ fn class(device_type: DeviceType) -> Option<Class> {
         DeviceType::CONSOLE => Some(Class::Console),
         DeviceType::ENTROPY => Some(Class::Entropy),
         DeviceType::FILE_SYSTEM => Some(Class::FileSystem),
+        DeviceType::SOCKET => Some(Class::Socket),
         _ => None,
     }
 }

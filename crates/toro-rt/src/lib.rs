@@ -46,6 +46,8 @@ mod places;
 mod protection;
 #[cfg(feature = "virtio-fs")]
 mod shares;
+#[cfg(feature = "vsock")]
+mod sockets;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;

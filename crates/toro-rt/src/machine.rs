@@ -5,6 +5,7 @@ use core::slice;
 
 use log::{debug, warn};
 use toro_acpi::fadt::{Fadt, PmTimer, Register};
+use toro_acpi::mp::MpTable;
 use toro_acpi::{PhysMemory, Tables};
 use toro_arch::ioapic::IoApic;
 use toro_arch::paging;
@@ -72,6 +73,21 @@ impl Machine {
                 ..
             } => None,
         }
+    }
+}
+
+/// Calls `f` with the APIC id of each processor that can be started: those of the MADT, or of the MP table of a machine without ACPI.
+pub(crate) fn for_each_processor(info: &BootInfo, f: &mut dyn FnMut(u32)) {
+    let memory = FirmwareMemory {
+        in_use: info.free_ram(),
+    };
+    let tables = Tables::find(&memory, info.rsdp);
+    if let Ok(madt) = tables.and_then(|tables| tables.madt()) {
+        let ready = madt.processors().filter(|processor| processor.enabled);
+        ready.for_each(|processor| f(processor.apic_id));
+    } else if let Ok(table) = MpTable::find(&memory) {
+        let ready = table.processors().filter(|processor| processor.enabled);
+        ready.for_each(|processor| f(u32::from(processor.apic_id)));
     }
 }
 

@@ -147,6 +147,12 @@ pub mod watchdog {
     pub use toro_rt::{feeds, stalls};
 }
 
+/// Streams between this core and the host.
+#[cfg(feature = "vsock")]
+pub mod vsock {
+    pub use toro_vsock::*;
+}
+
 /// The log.
 pub use log;
 

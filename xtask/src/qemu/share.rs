@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::process;
 use crate::setup::{Tool, is_root};
 
 /// The server is ready after so long, on a busy machine.
@@ -88,7 +89,7 @@ impl Share {
             .stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start virtiofsd")?;
         let deadline = Instant::now() + READY;
-        while !self.is_listening()? {
+        while !process::is_listening(&self.socket) {
             if child.try_wait()?.is_some() {
                 let complaint = child.wait_with_output()?.stderr;
                 return Ok(Err(String::from_utf8_lossy(&complaint).into_owned()));
@@ -105,21 +106,6 @@ impl Share {
             child,
             socket: self.socket.clone(),
         }))
-    }
-}
-
-impl Share {
-    /// Whether someone listens: a connection to find out would be the only one that the server takes.
-    fn is_listening(&self) -> Result<bool> {
-        /// The flag of a socket that accepts connections, in the fourth column.
-        const ACCEPTS: &str = "00010000";
-        let sockets = fs::read_to_string("/proc/net/unix").context("cannot list sockets")?;
-        let path = self.socket.to_string_lossy();
-        let is_it = |line: &str| {
-            let flags = line.split_whitespace().nth(3);
-            flags == Some(ACCEPTS) && line.ends_with(&*path)
-        };
-        Ok(sockets.lines().any(is_it))
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) const LINES: Cell = Cell {
         "virtio-net-pci.vectors=0",
         "virtio-rng-pci.vectors=0",
         "virtio-serial-pci.vectors=0",
+        "vhost-user-vsock-pci.vectors=0",
     ],
     ..Cell::PLAIN
 };
@@ -78,6 +79,23 @@ const SPREAD: Cell = Cell {
     name: "devices on four cores",
     cores: Some(4),
     append: "dedicate=blk0:3,blk1:1,blk2:2,rng0:1,console0:2",
+    ..Cell::PLAIN
+};
+
+/// The sockets on a core of their own, and 16 MiB in one go.
+const SOCKETS: Cell = Cell {
+    name: "sockets on core 2 and 16 MiB",
+    cores: Some(4),
+    append: "dedicate=vsock0:2",
+    args: "-- mib=16",
+    ..Cell::PLAIN
+};
+
+/// A gibibyte in one go.
+const GIBIBYTE: Cell = Cell {
+    name: "1 GiB",
+    args: "-- mib=1024",
+    patience: Duration::from_secs(3600),
     ..Cell::PLAIN
 };
 
@@ -142,6 +160,12 @@ pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
     let cells: &[(Cell, &[Machine])] = match depth {
         _ if image == "test-share" => share_cells(depth),
         _ if image == "test-torture" => &[(POLLING, &[Machine::Q35])],
+        Depth::Quick | Depth::Normal if image == "test-vsock" => &[(SOCKETS, &[Machine::Q35])],
+        Depth::Deep if image == "test-vsock" => &[
+            (LINES, &[Machine::Pc]),
+            (SOCKETS, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
+            (GIBIBYTE, &[Machine::Pc, Machine::Microvm]),
+        ],
         _ if !["test-console", "test-devices"].contains(&image) => &[],
         Depth::Quick => &[(LINES, &[Machine::Pc])],
         Depth::Normal => &[

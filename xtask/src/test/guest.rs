@@ -8,7 +8,7 @@ use super::cells::{self, Cell};
 use super::peers::Peers;
 use super::report::Report;
 use super::tally::Tally;
-use super::{Depth, disks, failure, ports, share};
+use super::{Depth, disks, failure, ports, share, sockets};
 use crate::build::{self, Extras, Image, Profile};
 use crate::qemu::{Machine, Running, Verdict};
 use crate::run::Wish;
@@ -204,6 +204,7 @@ fn boot(
     let vm = wish.vm(workspace, package, image)?;
     let shared = share::prepare(&vm.shares)?;
     let servers = vm.serve()?;
+    let mut host = sockets::Host::start(vm.vsock.as_ref())?;
     let mut running = Running::start(&vm.command()).context("cannot boot the image")?;
     let mut players = ports::Players::start(&vm.console_ports);
     let mut report = Report::default();
@@ -211,6 +212,7 @@ fn boot(
     let mut deadline = Instant::now() + patience;
     while let Some(line) = running.line(index, deadline) {
         players.hear(&line);
+        host.hear(&line);
         if report.feed(&line) {
             deadline = Instant::now() + patience;
         }
@@ -229,6 +231,7 @@ fn boot(
     cases.extend(shared.compare(&lines));
     cases.extend(disks::whole(&vm.disks));
     cases.extend(players.finish());
+    cases.extend(host.finish());
     let all_passed = cases.iter().all(|(_, result)| result.is_ok());
     if all_passed && ended != Some(Verdict::Success) {
         cases.push(("exit".to_owned(), Err(why)));

@@ -14,6 +14,7 @@ use crate::workspace::Workspace;
 const MODELS: &[(&str, &[&str])] = &[
     ("toro-queue", &["--test", "*"]),
     ("toro-mem", &["--lib", "model"]),
+    ("torov-ring", &["--test", "loom"]),
 ];
 
 /// Runs the tests of every crate that the host can link.

@@ -1,0 +1,5 @@
+//! A stack over the real driver on a fake device: packet by packet, and whole streams.
+
+mod exchange;
+mod packets;
+mod world;

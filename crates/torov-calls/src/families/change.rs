@@ -1,0 +1,71 @@
+//! Changing files and directories, below mounts that may be changed.
+
+use std::os::fd::AsFd as _;
+
+use torov_abi::Errno;
+use torov_abi::word::low;
+use torov_host as host;
+use torov_policy::Mode;
+
+use super::files::CWD;
+use crate::Answer;
+use crate::context::Context;
+
+pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
+    Some(match name {
+        "ftruncate" => ftruncate,
+        "fsync" | "fdatasync" => {
+            |context, [fd, ..]| host::synchronise(context.descriptor(fd)?.fd())
+        }
+        "mkdir" => |context, [path, mode, ..]| mkdirat(context, [CWD, path, mode, 0, 0, 0]),
+        "mkdirat" => mkdirat,
+        "rmdir" => |context, [path, ..]| unlinkat(context, [CWD, path, REMOVEDIR, 0, 0, 0]),
+        "unlink" => |context, [path, ..]| unlinkat(context, [CWD, path, 0, 0, 0, 0]),
+        "unlinkat" => unlinkat,
+        "rename" => |context, [from, to, ..]| renameat2(context, [CWD, from, CWD, to, 0, 0]),
+        "renameat" => |context, [a, from, b, to, ..]| renameat2(context, [a, from, b, to, 0, 0]),
+        "renameat2" => renameat2,
+        _ => return None,
+    })
+}
+
+/// `AT_REMOVEDIR`.
+const REMOVEDIR: u64 = 0x200;
+
+fn ftruncate(context: &Context<'_>, [fd, len, ..]: [u64; 6]) -> Answer {
+    let descriptor = context.descriptor(fd)?;
+    host::truncate(descriptor.fd(), len.cast_signed())
+}
+
+fn mkdirat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer {
+    let path = context.judged_path(folder, path, Mode::Rw)?;
+    let (parent, name) = match context.process.mounts.parent_to_change(&path) {
+        Err(Errno::EBUSY) => return Err(Errno::EEXIST),
+        found => found?,
+    };
+    host::make_directory(parent.as_fd(), &name, low(mode))
+}
+
+fn unlinkat(context: &Context<'_>, [folder, path, flags, ..]: [u64; 6]) -> Answer {
+    if flags & !REMOVEDIR != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = context.judged_path(folder, path, Mode::Rw)?;
+    let (parent, name) = context.process.mounts.parent_to_change(&path)?;
+    host::remove(parent.as_fd(), &name, flags != 0)
+}
+
+fn renameat2(
+    context: &Context<'_>,
+    [from_folder, from, to_folder, to, flags, ..]: [u64; 6],
+) -> Answer {
+    let from = context.judged_path(from_folder, from, Mode::Rw)?;
+    let to = context.judged_path(to_folder, to, Mode::Rw)?;
+    let (old, old_name) = context.process.mounts.parent_to_change(&from)?;
+    let (new, new_name) = context.process.mounts.parent_to_change(&to)?;
+    host::rename(
+        (old.as_fd(), &old_name),
+        (new.as_fd(), &new_name),
+        low(flags),
+    )
+}

@@ -1,0 +1,147 @@
+//! Who the program is and what it runs on: little of it is true of the host.
+
+use torov_abi::Errno;
+use torov_abi::word::{int, low, size, wide};
+use torov_host as host;
+use torov_policy::Subject;
+
+use crate::Answer;
+use crate::context::Context;
+use crate::process::PID;
+
+pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
+    Some(match name {
+        "getpid" | "getpgrp" => |context, _| says(context, i64::from(PID).cast_unsigned()),
+        "gettid" => |context, _| says(context, i64::from(context.tid).cast_unsigned()),
+        "getppid" => |context, _| says(context, 1),
+        "getuid" | "geteuid" | "getgid" | "getegid" => |context, _| says(context, USER),
+        "getpgid" | "getsid" => |context, _| says(context, i64::from(PID).cast_unsigned()),
+        "getgroups" => |context, _| says(context, 0),
+        "umask" => |context, _| says(context, 0o022),
+        "uname" => uname,
+        "sysinfo" => sysinfo,
+        "getrandom" => getrandom,
+        "prlimit64" => prlimit,
+        "getrlimit" => |context, [resource, at, ..]| prlimit(context, [0, resource, 0, at, 0, 0]),
+        "sched_getaffinity" => sched_getaffinity,
+        "set_robust_list" => |context, _| says(context, 0),
+        "getcpu" => getcpu,
+        "prctl" => prctl,
+        // Registers a place that the kernel would keep up to date at each switch; libraries do without.
+        "rseq" => |context, _| {
+            context.permit(Subject::Nothing)?;
+            Err(Errno::ENOSYS)
+        },
+        _ => return None,
+    })
+}
+
+/// The only user that there is.
+pub(crate) const USER: u64 = 1000;
+
+fn says(context: &Context<'_>, value: u64) -> Answer {
+    context.permit(Subject::Nothing)?;
+    Ok(value)
+}
+
+fn uname(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let mut bytes = [0; 6 * 65];
+    let fields = [
+        "Linux",
+        "torov",
+        "6.6.0-torov",
+        "#1 ToroV",
+        "x86_64",
+        "(none)",
+    ];
+    for (place, text) in bytes.chunks_mut(65).zip(fields) {
+        place[..text.len()].copy_from_slice(text.as_bytes());
+    }
+    context.memory().write(at, &bytes)?;
+    Ok(0)
+}
+
+fn sysinfo(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let mut bytes = [0; 112];
+    let total = context.memory().ram().len();
+    let used = context.memory().used();
+    let mut put = |at: usize, value: u64| bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    put(0, host::clock_get(1)?.as_secs());
+    put(32, total);
+    put(40, total.saturating_sub(used));
+    bytes[80] = 1;
+    bytes[104] = 1;
+    context.memory().write(at, &bytes)?;
+    Ok(0)
+}
+
+fn getrandom(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let mut bytes = vec![0; size(len.min(1 << 16))];
+    host::random(&mut bytes)?;
+    context.memory().write(at, &bytes)?;
+    Ok(wide(bytes.len()))
+}
+
+/// How large the stack is.
+pub(crate) const STACK: u64 = 8 << 20;
+
+fn prlimit(context: &Context<'_>, [pid, resource, new, old, ..]: [u64; 6]) -> Answer {
+    const RLIMIT_STACK: u32 = 3;
+    const RLIMIT_NPROC: u32 = 6;
+    const RLIMIT_NOFILE: u32 = 7;
+    context.permit(Subject::Nothing)?;
+    if int(pid) != 0 && int(pid) != PID {
+        return Err(Errno::ESRCH);
+    }
+    let limit = match low(resource) {
+        RLIMIT_STACK => STACK,
+        RLIMIT_NPROC => context.process.limits.threads.into(),
+        RLIMIT_NOFILE => context.process.descriptors.most(),
+        0..=15 => u64::MAX,
+        _ => return Err(Errno::EINVAL),
+    };
+    if old != 0 {
+        let both = [limit.to_le_bytes(), limit.to_le_bytes()].concat();
+        context.memory().write(old, &both)?;
+    }
+    // The profile sets limits, not the program.
+    if new != 0 && context.memory().read_u64(new)? > limit {
+        return Err(Errno::EPERM);
+    }
+    Ok(0)
+}
+
+fn sched_getaffinity(context: &Context<'_>, [_, len, at, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    if len < 8 || !len.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let count = host::processors().min(63);
+    context
+        .memory()
+        .write(at, &((1_u64 << count) - 1).to_le_bytes())?;
+    Ok(8)
+}
+
+fn getcpu(context: &Context<'_>, [cpu, node, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    for at in [cpu, node].into_iter().filter(|at| *at != 0) {
+        context.memory().write(at, &[0; 4])?;
+    }
+    Ok(0)
+}
+
+/// Names of threads are accepted and forgotten.
+fn prctl(context: &Context<'_>, [option, ..]: [u64; 6]) -> Answer {
+    const PR_SET_NAME: u32 = 15;
+    const PR_SET_VMA: u32 = 0x5356_4d41;
+    context.permit(Subject::Nothing)?;
+    match low(option) {
+        PR_SET_NAME => Ok(0),
+        PR_SET_VMA => Err(Errno::EINVAL),
+        _ => Err(Errno::EINVAL),
+    }
+}

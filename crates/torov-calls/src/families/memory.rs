@@ -1,0 +1,192 @@
+//! Memory: `mmap` and its family.
+
+use torov_abi::word::{int, low, page_up, size, wide};
+use torov_abi::{Errno, PAGE};
+use torov_host as host;
+use torov_memory::{Access, Place, Rights};
+use torov_policy::Subject;
+
+use crate::Answer;
+use crate::context::Context;
+
+pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
+    Some(match name {
+        "mmap" => mmap,
+        "munmap" => munmap,
+        "mprotect" => mprotect,
+        "mremap" => mremap,
+        "madvise" => madvise,
+        "brk" => brk,
+        _ => return None,
+    })
+}
+
+const PROT_READ: u64 = 1;
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+
+/// Never both to write and to execute.
+fn rights(prot: u64) -> Result<Rights, Errno> {
+    if prot & !(PROT_READ | PROT_WRITE | PROT_EXEC) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let rights = Rights {
+        read: prot & PROT_READ != 0,
+        write: prot & PROT_WRITE != 0,
+        execute: prot & PROT_EXEC != 0,
+    };
+    if rights.write && rights.execute {
+        return Err(Errno::EACCES);
+    }
+    Ok(rights)
+}
+
+fn mmap(context: &Context<'_>, [at, len, prot, flags, fd, offset]: [u64; 6]) -> Answer {
+    const SHARED: u64 = 1;
+    const KIND: u64 = 3;
+    const FIXED: u64 = 0x10;
+    const ANONYMOUS: u64 = 0x20;
+    const FIXED_NOREPLACE: u64 = 0x10_0000;
+    context.permit(Subject::Nothing)?;
+    let rights = rights(prot)?;
+    let place = match flags {
+        _ if flags & FIXED_NOREPLACE != 0 => Place::IfFree(at),
+        _ if flags & FIXED != 0 => Place::Exactly(at),
+        _ => Place::Anywhere(at),
+    };
+    if flags & KIND == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & ANONYMOUS != 0 {
+        return context.memory().map(place, len, rights, "mmap");
+    }
+    if flags & SHARED != 0 && rights.write {
+        // A page of the file's cache inside the guest could vanish under the monitor when the file is cut short.
+        return Err(Errno::ENODEV);
+    }
+    let descriptor = context.process.descriptors.get(fd)?;
+    if !offset.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let start = context.memory().map(place, len, rights, "file")?;
+    let filled = fill(context, &descriptor, start, len, offset);
+    if let Err(error) = filled {
+        context.memory().unmap(start, len)?;
+        return Err(error);
+    }
+    Ok(start)
+}
+
+/// Copies a piece of a file into a new area.
+fn fill(
+    context: &Context<'_>,
+    descriptor: &crate::Descriptor,
+    start: u64,
+    len: u64,
+    offset: u64,
+) -> Result<(), Errno> {
+    let end = host::status(descriptor.fd())?.len();
+    let wanted = len.min(end.saturating_sub(offset));
+    let mut done = 0;
+    while done < wanted {
+        let piece = (wanted - done).min(1 << 20);
+        let spans = context.memory().loading_spans(start + done, piece)?;
+        let at = i64::try_from(offset + done).map_err(|_| Errno::EOVERFLOW)?;
+        match host::read_at(descriptor.fd(), &spans, at)? {
+            0 => break,
+            got => done += got,
+        }
+    }
+    Ok(())
+}
+
+fn munmap(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    context.memory().unmap(at, len).map(|()| 0)
+}
+
+fn mprotect(context: &Context<'_>, [at, len, prot, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    context.memory().protect(at, len, rights(prot)?).map(|()| 0)
+}
+
+fn madvise(context: &Context<'_>, [at, len, advice, ..]: [u64; 6]) -> Answer {
+    const DONTNEED: u32 = 4;
+    context.permit(Subject::Nothing)?;
+    let len = page_up(len).ok_or(Errno::EINVAL)?;
+    if !at.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    match low(advice) {
+        DONTNEED => context.memory().clear(at, len).map(|()| 0),
+        // All others are hints: sequential, huge pages, lazily free.
+        0..=25 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn mremap(context: &Context<'_>, [old, old_len, new_len, flags, ..]: [u64; 6]) -> Answer {
+    const MAYMOVE: i32 = 1;
+    context.permit(Subject::Nothing)?;
+    let memory = context.memory();
+    let lens = (page_up(old_len), page_up(new_len));
+    let (Some(old_len), Some(new_len)) = lens else {
+        return Err(Errno::EINVAL);
+    };
+    if int(flags) & !MAYMOVE != 0 || new_len == 0 || old_len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let inside = |area: &&torov_memory::Area| area.start <= old && old < area.end;
+    let areas = memory.areas();
+    let area = areas.iter().find(inside).ok_or(Errno::EFAULT)?;
+    if !memory.covers(old, old_len) || !old.is_multiple_of(PAGE) {
+        return Err(Errno::EFAULT);
+    }
+    if new_len <= old_len {
+        if new_len < old_len {
+            memory.unmap(old + new_len, old_len - new_len)?;
+        }
+        return Ok(old);
+    }
+    let behind = Place::IfFree(old + old_len);
+    if memory
+        .map(behind, new_len - old_len, area.rights, area.name)
+        .is_ok()
+    {
+        return Ok(old);
+    }
+    if int(flags) & MAYMOVE == 0 {
+        return Err(Errno::ENOMEM);
+    }
+    let new = memory.map(Place::Anywhere(0), new_len, area.rights, area.name)?;
+    let moved = copy(context, old, new, old_len);
+    let gone = if moved.is_ok() {
+        (old, old_len)
+    } else {
+        (new, new_len)
+    };
+    memory.unmap(gone.0, gone.1)?;
+    moved.map(|()| new)
+}
+
+fn copy(context: &Context<'_>, from: u64, to: u64, len: u64) -> Result<(), Errno> {
+    let mut bytes = vec![0; size(len.min(1 << 16))];
+    let mut done = 0;
+    while done < len {
+        let piece = size((len - done).min(1 << 16));
+        context.memory().read(from + done, &mut bytes[..piece])?;
+        context.memory().load(to + done, &bytes[..piece])?;
+        done += wide(piece);
+    }
+    Ok(())
+}
+
+fn brk(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    Ok(context.memory().brk(at))
+}
+
+/// Whether a word of the guest may be read and written, for calls that keep an address.
+pub(crate) fn check_word(context: &Context<'_>, at: u64) -> Result<(), Errno> {
+    context.memory().spans(at, 4, Access::Write).map(drop)
+}

@@ -1,0 +1,259 @@
+//! [`Process`]: a program, as far as all of its threads share it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use torov_abi::{Call, Errno};
+use torov_memory::Memory;
+use torov_policy::{Policy, Subject, Usage};
+use torov_vcpu::{Machine, Vcpu};
+
+use crate::descriptors::Descriptors;
+use crate::ending::Ending;
+use crate::mounts::Mounts;
+use crate::pace::Pace;
+use crate::ring::{Ring, RingSettings};
+use crate::signals::Dispositions;
+
+/// The program's number, for itself: there is no other.
+pub(crate) const PID: i32 = 2;
+
+/// Who looks on.
+pub trait Observer: Send + Sync {
+    /// A call has been answered. `took` is the time it took, if [`wants_calls`](Self::wants_calls).
+    fn called(&self, tid: i32, call: &Call, result: u64, took: Duration) {
+        let _ = (tid, call, result, took);
+    }
+
+    /// Whether calls are of interest: looking at the clock costs.
+    fn wants_calls(&self) -> bool {
+        false
+    }
+
+    /// A call was denied.
+    fn denied(&self, number: u64, subject: Subject<'_>) {
+        let _ = (number, subject);
+    }
+
+    /// A call is not allowed to do what the monitor never does, or is not known to it.
+    fn unsupported(&self, number: u64) {
+        let _ = number;
+    }
+
+    /// The program has ended. The last thing that happens, once.
+    fn ended(&self, process: &Process, ending: &Ending);
+}
+
+/// What a program may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open descriptors.
+    pub descriptors: u32,
+    /// Threads at once.
+    pub threads: u32,
+    /// Bytes written.
+    pub output: u64,
+    /// Calls in a second.
+    pub calls_per_second: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            descriptors: 64,
+            threads: 16,
+            output: u64::MAX,
+            calls_per_second: None,
+        }
+    }
+}
+
+/// What a process is made of.
+pub struct Settings {
+    /// Its memory, with the program in it.
+    pub memory: Arc<Memory>,
+    /// What makes processors for its threads.
+    pub machine: Arc<dyn Machine>,
+    /// What it may do.
+    pub policy: Policy,
+    /// What it sees of the host.
+    pub mounts: Mounts,
+    /// Its limits.
+    pub limits: Limits,
+    /// The folder it starts in.
+    pub cwd: String,
+    /// The path of the program, as it sees itself.
+    pub executable: String,
+    /// Who looks on.
+    pub observer: Box<dyn Observer>,
+    /// Calls without leaving the virtual machine, if wanted.
+    pub ring: Option<RingSettings>,
+    /// Whether to note what is asked for, so that a profile can be made of it.
+    pub learn: bool,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
+/// A program.
+pub struct Process {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) policy: Policy,
+    pub(crate) mounts: Mounts,
+    pub(crate) limits: Limits,
+    pub(crate) cwd: Mutex<String>,
+    pub(crate) executable: String,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) dispositions: Mutex<Dispositions>,
+    pub(crate) observer: Box<dyn Observer>,
+    usage: Option<Mutex<Usage>>,
+    pace: Option<Mutex<Pace>>,
+    written: AtomicU64,
+    next_tid: AtomicI32,
+    pub(crate) threads: AtomicUsize,
+    pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
+    ended: AtomicBool,
+    pub(crate) ring: Option<Ring>,
+}
+
+impl Process {
+    /// A program without a thread yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let Settings { limits, .. } = settings;
+        // Where there is no room near the code, all calls go outside.
+        let ring = settings
+            .ring
+            .and_then(|ring| Ring::try_new(&settings.memory, ring, limits.threads).ok());
+        Self {
+            memory: settings.memory,
+            machine: settings.machine,
+            policy: settings.policy,
+            mounts: settings.mounts,
+            limits,
+            cwd: Mutex::new(settings.cwd),
+            executable: settings.executable,
+            descriptors: Descriptors::new(limits.descriptors),
+            dispositions: Mutex::default(),
+            observer: settings.observer,
+            usage: settings.learn.then(Mutex::default),
+            pace: limits
+                .calls_per_second
+                .map(|calls| Mutex::new(Pace::new(calls))),
+            written: AtomicU64::new(0),
+            next_tid: AtomicI32::new(PID),
+            threads: AtomicUsize::new(0),
+            spares: Mutex::default(),
+            ended: AtomicBool::new(false),
+            ring,
+        }
+    }
+
+    /// Its memory.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// What it has open.
+    #[must_use]
+    pub fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    /// How many calls were answered without leaving the virtual machine.
+    #[must_use]
+    pub fn answered_by_ring(&self) -> u64 {
+        self.ring.as_ref().map_or(0, Ring::answered)
+    }
+
+    /// What it has asked for, if that was to be noted.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let usage = self.usage.as_ref()?;
+        Some(usage.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The number of a new thread.
+    pub(crate) fn new_tid(&self) -> i32 {
+        self.next_tid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Judges a call on `subject`.
+    ///
+    /// # Errors
+    /// What the program gets instead.
+    pub(crate) fn permit(&self, number: u16, subject: Subject<'_>) -> Result<(), Errno> {
+        if let Some(usage) = &self.usage {
+            let mut usage = usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.add(number, subject);
+        }
+        if self.policy.allows(number, subject) {
+            return Ok(());
+        }
+        Err(self.deny(number.into(), subject))
+    }
+
+    /// Tells of a denied call, and says what the program gets. Where the profile says so, the program ends here.
+    pub(crate) fn deny(&self, number: u64, subject: Subject<'_>) -> Errno {
+        self.observer.denied(number, subject);
+        match self.policy.denial() {
+            torov_policy::Denial::Fails(errno) => errno,
+            torov_policy::Denial::Kills => {
+                let name = torov_abi::name_of(number);
+                let name = name.map_or_else(|| format!("call {number}"), str::to_owned);
+                self.end(&Ending::Denied(name));
+                Errno::EPERM
+            }
+        }
+    }
+
+    /// Whether the program is over: no thread does anything any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Ends the program, if no one has yet.
+    pub fn end(&self, ending: &Ending) {
+        // AcqRel: the first to come is the only one, and whoever sees the flag sees what was done before.
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            self.observer.ended(self, ending);
+        }
+    }
+
+    /// Counts bytes that are about to be written.
+    ///
+    /// # Errors
+    /// `EFBIG` beyond the limit, where the program ends.
+    pub(crate) fn count_output(&self, len: u64) -> Result<(), Errno> {
+        let before = self.written.fetch_add(len, Ordering::Relaxed);
+        if before.saturating_add(len) > self.limits.output {
+            self.end(&Ending::Limit("output", 137));
+            return Err(Errno::EFBIG);
+        }
+        Ok(())
+    }
+
+    /// How long a call has to wait for the limit of calls in a second.
+    pub(crate) fn pace(&self) -> Option<Duration> {
+        let pace = self.pace.as_ref()?;
+        let now = torov_host::clock_get(1).unwrap_or_default();
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(pace.take(now)).filter(|wait| !wait.is_zero())
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("memory", &self.memory)
+            .field("descriptors", &self.descriptors)
+            .finish_non_exhaustive()
+    }
+}

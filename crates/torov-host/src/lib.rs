@@ -1,0 +1,37 @@
+//! What ToroV asks of the host: the few system calls that the monitor makes for its guest.
+//!
+//! Every function is one call of Linux with types in the place of pointers. Guest memory comes as [`Span`]s, which
+//! the monitor has checked; descriptors are borrowed or owned. Names, arguments and errors are those of the manual
+//! pages, section 2.
+
+mod clock;
+mod files;
+mod futex;
+mod names;
+mod sockets;
+mod transfer;
+mod wait;
+
+use torov_abi::Errno;
+pub use torov_memory::Span;
+
+pub use self::clock::{Clock, cpu_time, get as clock_get, resolution, sleep};
+pub use self::files::{
+    Status, control, directory_entries, duplicate, event_counter, open_beneath, open_root, pipe,
+    readable_bytes, seek, status, synchronise, terminal_settings, truncate, window_size,
+};
+pub use self::futex::{futex_requeue, futex_wait, futex_wake};
+pub use self::names::{link_target, make_directory, remove, rename};
+pub use self::sockets::{
+    accept, bind, connect, get_option, listen, local_name, peer_name, receive, send, set_option,
+    shutdown, socket, socket_pair,
+};
+pub use self::transfer::{read, read_at, read_without_waiting, write, write_at};
+pub use self::wait::{Polled, poll, processors, random, yield_now};
+
+/// The result of a call that returns -1 and sets `errno` when it fails.
+fn check(result: impl TryInto<u64>) -> Result<u64, Errno> {
+    result
+        .try_into()
+        .map_err(|_| std::io::Error::last_os_error().into())
+}

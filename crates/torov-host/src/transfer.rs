@@ -1,0 +1,64 @@
+//! Bytes between descriptors and guest memory.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use torov_abi::Errno;
+use torov_memory::Span;
+
+use crate::check;
+
+/// The spans as the kernel takes them: at most 1024 in one call, the rest is a short transfer.
+fn vector(spans: &[Span<'_>]) -> (*const libc::iovec, i32) {
+    let count = i32::try_from(spans.len().min(1024)).unwrap_or(1024);
+    (spans.as_ptr().cast(), count)
+}
+
+/// `readv`. May block.
+///
+/// # Errors
+/// As the call.
+pub fn read(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
+    let (at, count) = vector(spans);
+    // SAFETY: a `Span` is laid out as an `iovec` and names writable memory while it is borrowed.
+    check(unsafe { libc::readv(fd.as_raw_fd(), at, count) })
+}
+
+/// `writev`. May block.
+///
+/// # Errors
+/// As the call.
+pub fn write(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
+    let (at, count) = vector(spans);
+    // SAFETY: a `Span` is laid out as an `iovec` and names readable memory while it is borrowed.
+    check(unsafe { libc::writev(fd.as_raw_fd(), at, count) })
+}
+
+/// `preadv`.
+///
+/// # Errors
+/// As the call.
+pub fn read_at(fd: BorrowedFd<'_>, spans: &[Span<'_>], offset: i64) -> Result<u64, Errno> {
+    let (at, count) = vector(spans);
+    // SAFETY: as in `read`.
+    check(unsafe { libc::preadv(fd.as_raw_fd(), at, count, offset) })
+}
+
+/// `pwritev`.
+///
+/// # Errors
+/// As the call.
+pub fn write_at(fd: BorrowedFd<'_>, spans: &[Span<'_>], offset: i64) -> Result<u64, Errno> {
+    let (at, count) = vector(spans);
+    // SAFETY: as in `write`.
+    check(unsafe { libc::pwritev(fd.as_raw_fd(), at, count, offset) })
+}
+
+/// `preadv2` at the file's position with `RWF_NOWAIT`: `EAGAIN` instead of waiting.
+///
+/// # Errors
+/// As the call.
+pub fn read_without_waiting(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
+    let (at, count) = vector(spans);
+    // SAFETY: as in `read`.
+    check(unsafe { libc::preadv2(fd.as_raw_fd(), at, count, -1, libc::RWF_NOWAIT) })
+}

@@ -1,0 +1,297 @@
+// Does one thing that a program must not, or that is hard to get right, and says what came of it.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define CHECK(what) ((what) ? (void)0 : (printf("line %d: %s (errno %d)\n", __LINE__, #what, errno), exit(1)))
+
+static volatile int zero;
+
+static char *page(int prot) { return mmap(NULL, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
+
+// Pointers at every edge: all must be EFAULT, and the bytes beside them untouched.
+static void pointers(void) {
+    char *at = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(at + 4096, 4096);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    uintptr_t bad[] = {0, 8, 4095, (uintptr_t)at + 4096, (uintptr_t)at + 8191, (uintptr_t)at + 4090, 0x7ffffffff000,
+                       0x7fffffffffff, 0x800000000000, 0xffff800000000000, 0xffff800000002000, UINTPTR_MAX, UINTPTR_MAX - 8};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(syscall(SYS_write, ends[1], bad[i], 16) == -1 && errno == EFAULT);
+        CHECK(syscall(SYS_getrandom, bad[i], 16, 0) == -1 && errno == EFAULT);
+        CHECK(syscall(SYS_uname, bad[i]) == -1 && errno == EFAULT);
+        CHECK(syscall(SYS_clock_gettime, 0, bad[i]) == -1 && errno == EFAULT);
+        struct iovec vector[2] = {{at, 8}, {(void *)bad[i], 16}};
+        CHECK(syscall(SYS_writev, ends[1], vector, 2) == -1 && errno == EFAULT);
+        CHECK(syscall(SYS_writev, ends[1], bad[i], 2) == -1 && errno == EFAULT);
+    }
+    CHECK(syscall(SYS_write, ends[1], at, -1L) == -1 && errno == EFAULT);
+    char *readable = page(PROT_READ);
+    CHECK(syscall(SYS_getrandom, readable, 16, 0) == -1 && errno == EFAULT);
+    char *none = page(PROT_NONE);
+    CHECK(syscall(SYS_write, ends[1], none, 1) == -1 && errno == EFAULT);
+}
+
+// No number leads to a descriptor of the monitor.
+static void descriptors(void) {
+    for (int fd = 3; fd < 1024; fd++) {
+        char byte;
+        CHECK(syscall(SYS_ioctl, fd, 0xae01, 0) == -1 && errno == EBADF);
+        CHECK(syscall(SYS_read, fd, &byte, 1) == -1 && errno == EBADF);
+        CHECK(syscall(SYS_dup, fd) == -1 && errno == EBADF);
+        CHECK(syscall(SYS_close, fd) == -1 && errno == EBADF);
+    }
+    for (long request = 0xae00; request < 0xaeff; request++)
+        CHECK(syscall(SYS_ioctl, 1, request, 0) == -1);
+}
+
+// The ways out of a mount whose neighbours are called `secret` and which holds links to them.
+static void escapes(void) {
+    const char *paths[] = {"/data/../secret", "/data/../../etc/passwd", "/data/out", "/data/absolute", "/data/up/secret",
+                           "/data/up/../secret", "/secret", "/etc/passwd", "/proc/self/exe", "/proc/self/fd/0",
+                           "/data/magic", "/dev/kvm", "/dev/mem", "../secret", "data/../../secret"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct stat status;
+        CHECK(open(paths[i], O_RDONLY) == -1);
+        CHECK(stat(paths[i], &status) == -1);
+        CHECK(rename(paths[i], "/data/stolen") == -1 || strcmp(paths[i], "/data/out") == 0 ||
+              strcmp(paths[i], "/data/absolute") == 0 || strcmp(paths[i], "/data/magic") == 0);
+    }
+    int folder = open("/data", O_RDONLY | O_DIRECTORY);
+    CHECK(folder >= 0);
+    CHECK(openat(folder, "../secret", O_RDONLY) == -1);
+    CHECK(openat(folder, "inside", O_RDONLY) >= 0);
+}
+
+// What was taken away must be gone at once, on every processor.
+static char *volatile target;
+static atomic_int running, stop;
+static atomic_long touched;
+
+static void *toucher(void *argument) {
+    (void)argument;
+    atomic_fetch_add(&running, 1);
+    while (!stop) {
+        atomic_fetch_add((atomic_long *)(target + 64), 1);
+        atomic_fetch_add(&touched, 1);
+    }
+    return NULL;
+}
+
+// Other threads write to a page while its right to be written is taken away: they must end the program. Should they go
+// on, the page changes, and the program ends with 1.
+static void take_away(int threads, int unmap) {
+    pthread_t thread;
+    target = page(PROT_READ | PROT_WRITE);
+    for (int i = 0; i < threads; i++) CHECK(pthread_create(&thread, NULL, toucher, NULL) == 0);
+    while (running < threads || (threads > 0 && touched < 1000)) {}
+    puts("revoking");
+    fflush(stdout);
+    if (unmap) CHECK(munmap(target, 4096) == 0);
+    else CHECK(mprotect(target, 4096, PROT_READ) == 0);
+    if (threads == 0) *target = 1;
+    long before = touched;
+    while (touched < before + 1000000) {}
+    exit(1);
+}
+
+// Memory that was given back reads as zero when it comes again, and has the rights that it was asked with.
+static void reuse(void) {
+    for (int round = 0; round < 200; round++) {
+        size_t len = (1 + round % 7) * 4096;
+        char *at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(at != MAP_FAILED);
+        for (size_t i = 0; i < len; i += 512) CHECK(at[i] == 0);
+        memset(at, 0x55, len);
+        if (round % 3 == 0) {
+            CHECK(mprotect(at, len, PROT_READ) == 0 && at[len - 1] == 0x55);
+            CHECK(mprotect(at, len, PROT_READ | PROT_WRITE) == 0);
+            at[0] = 1;
+        }
+        if (round % 5 == 0) {
+            CHECK(madvise(at, len, MADV_DONTNEED) == 0 && at[0] == 0 && at[len - 1] == 0);
+        }
+        if (round % 2) {
+            char *moved = mremap(at, len, len + 40960, MREMAP_MAYMOVE);
+            CHECK(moved != MAP_FAILED && moved[len + 40959] == 0);
+            at = moved;
+            len += 40960;
+        }
+        CHECK(munmap(at, len) == 0);
+    }
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+}
+
+// A second thread rewrites a path and a vector while calls use them: nothing but what was judged is used.
+static char raced[64];
+static struct iovec raced_vector;
+
+static void *flipper(void *argument) {
+    (void)argument;
+    running = 1;
+    while (!stop) {
+        memcpy(raced, "/data/inside", 13);
+        raced_vector = (struct iovec){raced, 4};
+        memcpy(raced, "/data/../secret", 16);
+        raced_vector = (struct iovec){(void *)0xffff800000000000, UINTPTR_MAX};
+    }
+    return NULL;
+}
+
+static void races(void) {
+    pthread_t thread;
+    int ends[2], opened = 0;
+    char bytes[64];
+    CHECK(pipe(ends) == 0);
+    CHECK(pthread_create(&thread, NULL, flipper, NULL) == 0);
+    while (!running) {}
+    for (int i = 0; i < 2000; i++) {
+        int fd = open(raced, O_RDONLY);
+        if (fd >= 0) {
+            ssize_t got = read(fd, bytes, sizeof bytes);
+            CHECK(got >= 6 && memcmp(bytes, "inside", 6) == 0);
+            close(fd);
+            opened++;
+        }
+        ssize_t put = syscall(SYS_writev, ends[1], &raced_vector, 1);
+        CHECK(put == 4 || put == -1);
+        if (put > 0) CHECK(read(ends[0], bytes, put) == put);
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+}
+
+// Another thread writes rubbish over the slots that this thread shares with the monitor.
+static void *scribbler(void *argument) {
+    volatile uint32_t *words = argument;
+    uint32_t chance = 1;
+    while (!stop) {
+        chance = chance * 1664525 + 1013904223;
+        words[(chance >> 16) % 64] = chance >> 28 < 12 ? (chance >> 24) % 6 : chance;
+    }
+    return NULL;
+}
+
+static void scribble(long count) {
+    pthread_t thread;
+    // Behind the shim, which lies below the first page of the program.
+    CHECK(pthread_create(&thread, NULL, scribbler, (void *)0x3fe040) == 0);
+    for (long at = 0; at < count; at++) {
+        if (write(1, "x", 1) == 12345) puts("never");
+        if (lseek(1, 0, SEEK_CUR) == 12345) puts("never");
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    _exit(0);
+}
+
+// Calls by the million that mean nothing: the monitor must survive, the program may not.
+static void nonsense(long count, uint64_t seed) {
+    char *scratch = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static const long never[] = {SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigreturn, SYS_pause,
+                                 SYS_munmap, SYS_mprotect, SYS_mremap, SYS_brk, SYS_arch_prctl, SYS_clone, SYS_read,
+                                 SYS_readv, SYS_pread64, SYS_preadv, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
+                                 SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_accept, SYS_accept4, SYS_recvfrom,
+                                 SYS_recvmsg, SYS_mmap, SYS_close, SYS_dup2, SYS_dup3, SYS_connect, SYS_madvise, SYS_pipe,
+                                 SYS_pipe2, SYS_eventfd, SYS_eventfd2, SYS_socketpair};
+    long again = 0;
+    for (long i = 0; i < count; i++) {
+        uint64_t args[7];
+        for (int at = 0; at < 7; at++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            uint64_t chance = seed >> 33;
+            switch (chance % 8) {
+            case 0: args[at] = chance >> 3; break;
+            case 1: args[at] = (uint64_t)scratch + chance % (1 << 16); break;
+            case 2: args[at] = seed; break;
+            case 3: args[at] = chance % 5; break;
+            case 4: args[at] = -(chance % 200); break;
+            case 5: args[at] = (uint64_t)1 << chance % 64; break;
+            case 6: args[at] = 0; break;
+            default: args[at] = 4096 * (chance % 20); break;
+            }
+        }
+        long number = seed % 3 == 0 ? (long)(seed >> 20 & 511) : seed % 3 == 1 ? (long)(seed >> 20 & 127) : (long)args[6];
+        int skip = 0;
+        for (size_t at = 0; at < sizeof never / sizeof *never; at++) skip |= number == never[at];
+        if (skip) {
+            again++;
+            continue;
+        }
+        syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+    }
+    fprintf(stderr, "%ld calls made\n", count - again);
+}
+
+// Uses more stack than there is.
+__attribute__((noinline)) static int deep(int level) {
+    volatile char frame[4096];
+    frame[0] = (char)level;
+    return level == 1 << 20 ? 0 : deep(level + 1) + frame[0];
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+    long number = argc > 2 ? atol(argv[2]) : 0;
+    if (!strcmp(what, "exit")) return number;
+    if (!strcmp(what, "abort")) abort();
+    if (!strcmp(what, "null")) *(volatile char *)NULL = 1;
+    if (!strcmp(what, "divide")) return argc / zero;
+    if (!strcmp(what, "illegal")) __builtin_trap();
+    if (!strcmp(what, "breakpoint")) __asm__ volatile("int3");
+    if (!strcmp(what, "privileged")) __asm__ volatile("hlt");
+    if (!strcmp(what, "port")) __asm__ volatile("out %al, $0x10");
+    if (!strcmp(what, "kernel")) return *(volatile char *)0xffff800000001000;
+    if (!strcmp(what, "stub")) ((void (*)(void))0xffff800000000000)();
+    if (!strcmp(what, "code")) *(volatile char *)main = 0;
+    if (!strcmp(what, "data")) {
+        static char code[] = {(char)0xc3};
+        ((void (*)(void))code)();
+    }
+    if (!strcmp(what, "stack")) {
+        return deep(1);
+    }
+    if (!strcmp(what, "spin")) for (;;) {}
+    if (!strcmp(what, "eat")) for (;;) *(volatile char *)page(PROT_READ | PROT_WRITE) = 1;
+    if (!strcmp(what, "chatter")) for (;;) if (write(1, what, 7) != 7) return 9;
+    if (!strcmp(what, "call")) return syscall(number) == -1 && errno == EPERM ? 0 : 1;
+    if (!strcmp(what, "write")) for (long at = 0; at < number; at++) if (write(1, "abcdefghij" + at % 10, 1) != 1) return 1;
+    if (!strcmp(what, "pointers")) pointers();
+    if (!strcmp(what, "descriptors")) descriptors();
+    if (!strcmp(what, "escapes")) escapes();
+    if (!strcmp(what, "protect")) take_away(number, 0);
+    if (!strcmp(what, "unmap")) take_away(number, 1);
+    if (!strcmp(what, "scribble")) {
+        // Before there is another thread, so that the sites are patched.
+        for (int at = 0; at < 8; at++) {
+            CHECK(write(1, "x", 1) == 1);
+            lseek(1, 0, SEEK_CUR);
+        }
+        scribble(number);
+    }
+    if (!strcmp(what, "sealed")) {
+        CHECK(munmap((void *)0x3fe000, 4096) == -1 && errno == EPERM);
+        CHECK(mprotect((void *)0x3fd000, 4096, PROT_READ | PROT_WRITE) == -1 && errno == EPERM);
+        CHECK(mmap((void *)0x3fe000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+        CHECK(madvise((void *)0x3fe000, 4096, MADV_DONTNEED) == -1);
+    }
+    if (!strcmp(what, "reuse")) reuse();
+    if (!strcmp(what, "races")) races();
+    if (!strcmp(what, "nonsense")) nonsense(number, argc > 3 ? atol(argv[3]) : 1);
+    puts("ok");
+    return 0;
+}

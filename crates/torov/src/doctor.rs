@@ -1,0 +1,102 @@
+//! `torov doctor`: what this machine can do, found by trying.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use torov_abi::{Errno, PAGE};
+use torov_host as host;
+use torov_memory::{Layout, Memory, Place, Rights};
+use torov_vcpu::kvm::KvmMachine;
+use torov_vcpu::{Exit, Machine as _, Registers, Vcpu, VcpuError};
+
+/// Prints what works; the status is success if programs can be run.
+pub(crate) fn examine() -> ExitCode {
+    println!("processors    {}", host::processors());
+    match machine() {
+        Ok(()) => {
+            println!("ready         programs can be run");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("not ready     {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn line(what: &str, result: &str) {
+    println!("{what:<13} {result}");
+}
+
+/// Code at this address makes a call, writes to its own page, and divides by zero.
+const CODE: u64 = 0x40_0000;
+
+fn machine() -> Result<(), VcpuError> {
+    let machine = KvmMachine::try_new()?;
+    line("/dev/kvm", "a virtual machine can be made");
+    let layout = Layout {
+        limit: 4 << 20,
+        mmap_top: 0x7000_0000_0000,
+    };
+    let failed = |error: Errno| VcpuError(error.to_string());
+    let memory = Arc::new(Memory::try_new(layout, machine.slots()).map_err(failed)?);
+    machine.attach(&memory).map_err(failed)?;
+    memory
+        .map(Place::Exactly(CODE), PAGE, Rights::READ_EXECUTE, "test")
+        .map_err(failed)?;
+    // mov eax, 39; syscall; mov [rip], al (the page may not be written); xor ecx, ecx; div ecx
+    let code = b"\xb8\x27\0\0\0\x0f\x05\x88\x05\0\0\0\0\x31\xc9\xf7\xf1";
+    memory.load(CODE, code).map_err(failed)?;
+    let mut vcpu = machine.add_vcpu(&Registers::at_start(CODE, 0), 0)?;
+    expect(vcpu.as_mut(), "a system call", |exit, registers| {
+        *exit == Exit::Call && registers.rax == 39 && registers.rip == CODE + 7
+    })?;
+    let how = if vcpu.took_the_long_way() {
+        "arrive as page faults (no hardware virtualisation behind this KVM)"
+    } else {
+        "arrive at privilege level 0"
+    };
+    line("calls", how);
+    expect(
+        vcpu.as_mut(),
+        "a write to its code",
+        |exit, _| matches!(exit, Exit::Fault(fault) if fault.vector == 14 && fault.error & 7 == 7),
+    )?;
+    line("W^X", "a program cannot write to its code");
+    memory
+        .protect(CODE, PAGE, Rights::READ_WRITE)
+        .map_err(failed)?;
+    expect(
+        vcpu.as_mut(),
+        "code that may not be executed any more",
+        |exit, _| matches!(exit, Exit::Fault(fault) if fault.vector == 14 && fault.address == CODE + 7),
+    )?;
+    line("mprotect", "revoked rights are gone at once");
+    memory
+        .protect(CODE, PAGE, Rights::READ_EXECUTE)
+        .map_err(failed)?;
+    vcpu.registers_mut().rip = CODE + 13;
+    expect(
+        vcpu.as_mut(),
+        "a division by zero",
+        |exit, _| matches!(exit, Exit::Fault(fault) if fault.vector == 0),
+    )?;
+    line("exceptions", "arrive with their registers");
+    Ok(())
+}
+
+fn expect(
+    vcpu: &mut dyn Vcpu,
+    what: &str,
+    is_it: impl Fn(&Exit, &Registers) -> bool,
+) -> Result<(), VcpuError> {
+    let exit = vcpu.run()?;
+    if is_it(&exit, vcpu.registers()) {
+        return Ok(());
+    }
+    let registers = vcpu.registers();
+    Err(VcpuError(format!(
+        "instead of {what} came {exit:?} at {:#x}",
+        registers.rip
+    )))
+}

@@ -1,0 +1,56 @@
+//! `torov`: runs an ordinary static Linux program as a virtual machine, with only the system calls that its profile allows.
+//!
+//! `options` reads the command line, `start` makes the machine and puts the program into it (`elf`, `load`, `stack`),
+//! `guard` binds the monitor itself, and `torov_calls::thread::run` drives the program. `watch` looks on: denials, traces, counts. `doctor` looks at the host.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+mod doctor;
+mod elf;
+mod failure;
+mod guard;
+mod load;
+mod options;
+mod stack;
+mod start;
+mod stats;
+mod trace;
+mod watch;
+
+use self::failure::Failure;
+use self::options::{Command, Verb};
+
+fn main() -> ExitCode {
+    let done = options::read().and_then(|command| perform(&command));
+    done.unwrap_or_else(|failure| {
+        eprintln!("torov: {failure}");
+        ExitCode::from(failure.status)
+    })
+}
+
+fn perform(command: &Command) -> Result<ExitCode, Failure> {
+    match command.verb {
+        Verb::Help => {
+            print!("{}", options::HELP);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Version => {
+            println!("torov {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Presets => {
+            for (name, what, calls) in torov_policy::PRESETS {
+                println!("{name}: {what}\n    {}", calls.join(" "));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Convert => {
+            print!("{}", start::profile(command)?.0.to_toml());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Doctor => Ok(doctor::examine()),
+        Verb::Run | Verb::Learn | Verb::Explain | Verb::Trace | Verb::Stats => start::run(command),
+    }
+}

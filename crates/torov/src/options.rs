@@ -1,0 +1,217 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+use lexopt::prelude::*;
+use torov_policy::RingMode;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Runs an ordinary static Linux program as a virtual machine, with only the system calls that its profile allows.
+
+Usage: torov VERB [OPTIONS] [PROFILE] [-- PROGRAM ARGUMENTS...]
+       torov VERB [OPTIONS] PROGRAM ARGUMENTS...
+
+Verbs:
+  run       runs the program
+  learn     runs it with everything allowed and writes the smallest profile that would do
+  explain   runs it, then says what was denied and which line would allow it
+  trace     runs it and shows each call
+  stats     runs it, then shows how often each call was made and how long it took
+  convert   writes the profile as TOML; also reads the JSON of the original ToroV
+  doctor    says what this machine can do
+  presets   lists the presets for `allow`
+
+PROFILE is a file that ends in .toml or .json. Without one, the presets @start @stdio @time @threads @identity hold.
+
+Options:
+  -a, --allow NAMES     allows more: names of calls and presets, separated by commas
+  -m, --mount H:G[:rw]  shows the folder H of the host at G, read-only unless :rw is said
+  -e, --env NAME=VALUE  sets a variable of the program's environment; none is passed on
+  -o, --output FILE     where learn, trace and stats write, instead of standard error
+      --memory SIZE     how much memory the program may use (64MiB)
+      --wall TIME       how long it may take, as in 30s
+      --cpu TIME        how much processor time it may use
+      --ring MODE       calls without leaving the virtual machine: auto, on or off
+      --json            stats as JSON
+      --no-jail         without the monitor's own seccomp filter and Landlock rules
+  -h, --help            this text
+  -V, --version         the version
+
+Exit status: the program's; 128 + N if signal N ended it; 124 after --wall; 125 if torov failed, 126 if the program
+cannot be run, 127 if it is not there.
+";
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Run,
+    Learn,
+    Explain,
+    Trace,
+    Stats,
+    Convert,
+    Doctor,
+    Presets,
+    Help,
+    Version,
+}
+
+/// The command line, read.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) verb: Verb,
+    pub(crate) profile: Option<PathBuf>,
+    /// The program and its arguments; empty if the profile names it.
+    pub(crate) program: Vec<String>,
+    pub(crate) allow: Vec<String>,
+    pub(crate) mounts: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) memory: Option<String>,
+    pub(crate) wall: Option<String>,
+    pub(crate) cpu: Option<String>,
+    pub(crate) ring: Option<RingMode>,
+    pub(crate) json: bool,
+    pub(crate) no_jail: bool,
+}
+
+/// Reads the arguments of this process.
+pub(crate) fn read() -> Result<Command, Failure> {
+    parse(lexopt::Parser::from_env())
+        .map_err(|error| Failure::own(format!("{error}; see torov --help")))
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut command = Command {
+        verb: Verb::Help,
+        profile: None,
+        program: Vec::new(),
+        allow: Vec::new(),
+        mounts: Vec::new(),
+        env: Vec::new(),
+        output: None,
+        memory: None,
+        wall: None,
+        cpu: None,
+        ring: None,
+        json: false,
+        no_jail: false,
+    };
+    match parser.next()? {
+        Some(Value(word)) => command.verb = verb(&word.string()?)?,
+        Some(Short('V') | Long("version")) => command.verb = Verb::Version,
+        None | Some(Short('h') | Long("help")) => return Ok(command),
+        Some(other) => return Err(other.unexpected()),
+    }
+    loop {
+        let Some(argument) = parser.next()? else {
+            break;
+        };
+        match argument {
+            Short('a') | Long("allow") => {
+                let names = parser.value()?.string()?;
+                command.allow.extend(names.split(',').map(str::to_owned));
+            }
+            Short('m') | Long("mount") => command.mounts.push(parser.value()?.string()?),
+            Short('e') | Long("env") => command.env.push(parser.value()?.string()?),
+            Short('o') | Long("output") => command.output = Some(parser.value()?.into()),
+            Long("memory") => command.memory = Some(parser.value()?.string()?),
+            Long("wall") => command.wall = Some(parser.value()?.string()?),
+            Long("cpu") => command.cpu = Some(parser.value()?.string()?),
+            Long("ring") => command.ring = Some(ring(&parser.value()?.string()?)?),
+            Long("json") => command.json = true,
+            Long("no-jail") => command.no_jail = true,
+            Short('h') | Long("help") => command.verb = Verb::Help,
+            Value(word) => {
+                let word = word.string()?;
+                if is_profile(&word) && command.profile.is_none() {
+                    command.profile = Some(word.into());
+                } else {
+                    command.program.push(word);
+                    take_rest(&mut parser, &mut command)?;
+                    break;
+                }
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(command)
+}
+
+/// All that follows is the program's.
+fn take_rest(parser: &mut lexopt::Parser, command: &mut Command) -> Result<(), lexopt::Error> {
+    for word in parser.raw_args()? {
+        command.program.push(word.string()?);
+    }
+    Ok(())
+}
+
+fn ring(word: &str) -> Result<RingMode, lexopt::Error> {
+    match word {
+        "auto" => Ok(RingMode::Auto),
+        "on" => Ok(RingMode::On),
+        "off" => Ok(RingMode::Off),
+        _ => Err("--ring is auto, on or off".into()),
+    }
+}
+
+fn is_profile(word: &str) -> bool {
+    let path = std::path::Path::new(word);
+    path.extension()
+        .is_some_and(|extension| extension == "toml" || extension == "json")
+}
+
+fn verb(word: &str) -> Result<Verb, lexopt::Error> {
+    Ok(match word {
+        "run" => Verb::Run,
+        "learn" => Verb::Learn,
+        "explain" => Verb::Explain,
+        "trace" => Verb::Trace,
+        "stats" => Verb::Stats,
+        "convert" => Verb::Convert,
+        "doctor" => Verb::Doctor,
+        "presets" => Verb::Presets,
+        "help" => Verb::Help,
+        _ => return Err(format!("there is no verb `{word}`").into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Verb, parse};
+
+    fn command(line: &str) -> Command {
+        parse(lexopt::Parser::from_args(line.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn a_profile_and_what_follows_the_dashes() {
+        let command = command("run --memory 8M app.toml -- ./x -a b.toml");
+        assert_eq!(command.verb, Verb::Run);
+        assert_eq!(command.profile.unwrap().to_str(), Some("app.toml"));
+        assert_eq!(command.program, ["./x", "-a", "b.toml"]);
+        assert_eq!(command.memory.as_deref(), Some("8M"));
+    }
+
+    #[test]
+    fn a_program_without_a_profile_keeps_its_options() {
+        let command = command("trace -a @files,brk ./x --help -- y");
+        assert_eq!(command.verb, Verb::Trace);
+        assert_eq!(command.allow, ["@files", "brk"]);
+        assert_eq!(command.program, ["./x", "--help", "--", "y"]);
+    }
+
+    #[test]
+    fn mistakes_are_errors() {
+        for line in ["fly", "run --fly", "run --memory"] {
+            assert!(
+                parse(lexopt::Parser::from_args(line.split_whitespace())).is_err(),
+                "{line}"
+            );
+        }
+        assert_eq!(command("").verb, Verb::Help);
+        assert_eq!(command("--version").verb, Verb::Version);
+    }
+}

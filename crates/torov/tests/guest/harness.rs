@@ -1,0 +1,218 @@
+//! Runs cases, and prints lines as the usual harness does.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, fs, panic, process, thread};
+
+/// A name and what it does.
+pub(crate) type Case = (&'static str, fn());
+
+/// How long a program may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs those `cases` whose name holds one of the words of the command line.
+pub(crate) fn main(cases: &[Case]) -> ExitCode {
+    let words: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    if env::args().any(|word| word == "--list") {
+        for (name, _) in cases {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let wanted =
+        |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let cases: Vec<&Case> = cases.iter().filter(|(name, _)| wanted(name)).collect();
+    println!("running {} tests", cases.len());
+    let trouble = if cases.is_empty() { None } else { no_machine() };
+    let mut failed = 0;
+    for (name, case) in &cases {
+        let outcome = match &trouble {
+            Some(why) => format!("ignored, {why}"),
+            None => match panic::catch_unwind(case) {
+                Ok(()) => "ok".to_owned(),
+                Err(_) => {
+                    failed += 1;
+                    "FAILED".to_owned()
+                }
+            },
+        };
+        println!("test {name} ... {outcome}");
+    }
+    let ignored = if trouble.is_some() { cases.len() } else { 0 };
+    let passed = cases.len() - failed - ignored;
+    println!("test result: {passed} passed; {failed} failed; {ignored} ignored");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(101)
+    }
+}
+
+/// Why no program can be run here, if so.
+fn no_machine() -> Option<String> {
+    let output = Command::new(torov())
+        .arg("doctor")
+        .output()
+        .expect("torov is built");
+    if output.status.success() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().last().unwrap_or("doctor says nothing");
+    Some(last.trim_start_matches("not ready").trim().to_owned())
+}
+
+/// The monitor.
+pub(crate) fn torov() -> &'static str {
+    env!("CARGO_BIN_EXE_torov")
+}
+
+/// The folder of the guests' sources and profiles.
+pub(crate) fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests")
+}
+
+/// A folder of this run for `name`, empty.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = scratch().join(name);
+    // It may be left from a case that failed before.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the build folder can be written");
+    folder
+}
+
+fn scratch() -> &'static Path {
+    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
+    SCRATCH.get_or_init(|| {
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guests-{}", process::id()));
+        fs::create_dir_all(&folder).expect("the build folder can be written");
+        folder
+    })
+}
+
+/// Compiles the guest `source`, once.
+pub(crate) fn guest(source: &str) -> PathBuf {
+    let binary = scratch().join(source.replace('.', "-"));
+    if binary.exists() {
+        return binary;
+    }
+    let path = sources().join(source);
+    let mut command = if source.ends_with(".rs") {
+        let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.args([
+            "--edition",
+            "2024",
+            "-C",
+            "opt-level=1",
+            "-C",
+            "target-feature=+crt-static",
+        ]);
+        rustc
+    } else {
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-static", "-pthread"]);
+        cc
+    };
+    let output = command
+        .arg("-o")
+        .arg(&binary)
+        .arg(path)
+        .output()
+        .expect("there is a compiler");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{source} does not compile: {errors}"
+    );
+    binary
+}
+
+/// Runs `torov` with `words` and then the guest with `args`, to its end.
+pub(crate) fn run(words: &[&str], guest: &Path, args: &[&str]) -> Output {
+    let mut child = start(words, guest, args);
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let reader = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = &mut err {
+            // What cannot be read any more is not missed: the status decides.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    });
+    let pid = child.id();
+    let (done, over) = std::sync::mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        if over.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    });
+    let mut stdout = Vec::new();
+    if let Some(pipe) = &mut out {
+        pipe.read_to_end(&mut stdout).expect("the pipe can be read");
+    }
+    let status = child.wait().expect("the child is ours");
+    drop(done);
+    guard.join().expect("the guard does not panic");
+    let stderr = reader.join().expect("the reader does not panic");
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+/// Runs the same with `file` as its standard output, and returns its status.
+pub(crate) fn run_into(file: &Path, words: &[&str], guest: &Path, args: &[&str]) -> Option<i32> {
+    let file = fs::File::create(file).expect("the build folder can be written");
+    let mut command = command(words, guest, args);
+    command.stdout(file);
+    let status = command.status().expect("torov can be started");
+    status.code()
+}
+
+fn command(words: &[&str], guest: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(torov());
+    command.args(words).arg("--").arg(guest).args(args);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Starts the same and leaves it running.
+pub(crate) fn start(words: &[&str], guest: &Path, args: &[&str]) -> Child {
+    let mut command = command(words, guest, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("torov can be started")
+}
+
+/// The words that run a program under the profile of that name.
+pub(crate) fn profile(name: &str) -> String {
+    sources().join(name).display().to_string()
+}
+
+/// Checks status and output of a run.
+#[track_caller]
+pub(crate) fn check(output: &Output, status: i32, stdout: &str) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "stdout: {text}\nstderr: {errors}"
+    );
+    assert_eq!(text, stdout, "stderr: {errors}");
+}
+
+/// Checks status and a piece of what was said on standard error.
+#[track_caller]
+pub(crate) fn check_error(output: &Output, status: i32, piece: &str) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{errors}");
+    assert!(errors.contains(piece), "`{piece}` is not in: {errors}");
+}

@@ -1,0 +1,25 @@
+//! Real programs in real virtual machines: the guests of `guests/`, compiled here, run by the `torov` binary.
+//!
+//! A harness of its own (see [`harness`]), so that without a KVM that works every case says that it was skipped.
+
+#![forbid(unsafe_code)]
+
+mod faults;
+mod files;
+mod harness;
+mod machine;
+mod network;
+mod tools;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cases = [
+        machine::CASES,
+        faults::CASES,
+        files::CASES,
+        network::CASES,
+        tools::CASES,
+    ];
+    harness::main(&cases.concat())
+}

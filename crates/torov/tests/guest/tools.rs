@@ -1,0 +1,84 @@
+//! The verbs around `run`.
+
+use std::fs;
+use std::process::Command;
+
+use crate::harness::{Case, check, check_error, folder, guest, run, torov};
+
+pub(crate) const CASES: &[Case] = &[
+    ("learn_writes_what_is_needed", learn_writes_what_is_needed),
+    ("explain_names_the_line", explain_names_the_line),
+    ("trace_shows_calls", trace_shows_calls),
+    ("stats_count_calls", stats_count_calls),
+    (
+        "the_original_s_profile_is_converted",
+        the_original_s_profile_is_converted,
+    ),
+];
+
+fn learn_writes_what_is_needed() {
+    let folder = folder("learn");
+    let profile = folder.join("learnt.toml");
+    let profile = profile.display().to_string();
+    let mount = format!("{}:/data:rw", folder.display());
+    let output = run(
+        &["learn", "-o", &profile, "-m", &mount],
+        &guest("write_file.c"),
+        &[],
+    );
+    check(&output, 0, "ok\n");
+    let text = fs::read_to_string(&profile).expect("it was written");
+    assert!(text.contains("path = \"/data/file.txt\""), "{text}");
+    check(
+        &run(&["run", &profile], &guest("write_file.c"), &[]),
+        0,
+        "ok\n",
+    );
+    // What was not learnt is denied: this program writes to standard error, and more.
+    let output = run(&["run", &profile], &guest("echo.c"), &["0"]);
+    check_error(&output, 1, "Operation not permitted");
+}
+
+fn explain_names_the_line() {
+    let output = run(&["explain"], &guest("write_file.c"), &[]);
+    check_error(&output, 1, "denied 1 x openat");
+    check_error(&output, 1, "add \"openat\" to `allow`");
+    let output = run(&["explain", "-a", "@files"], &guest("hello.c"), &[]);
+    check_error(&output, 0, "nothing was denied");
+}
+
+fn trace_shows_calls() {
+    let output = run(&["trace"], &guest("hello.c"), &[]);
+    check_error(&output, 0, "] write(1, ");
+    check_error(&output, 0, ") = 17 <");
+    check_error(&output, 0, "+++ ended with 0 +++");
+}
+
+fn stats_count_calls() {
+    let output = run(&["stats", "--json"], &guest("probe.c"), &["write", "37"]);
+    check_error(&output, 0, "{\"name\":\"write\",\"count\":38,\"errors\":0,");
+}
+
+fn the_original_s_profile_is_converted() {
+    let folder = folder("convert");
+    let path = folder.join("HelloWorld.json");
+    let text =
+        r#"{ "Binary": "./HelloWorld", "Hypercalls": [{ "Name": "Write", "Allowed": "True" }] }"#;
+    fs::write(&path, text).expect("it can be written");
+    let output = Command::new(torov())
+        .arg("convert")
+        .arg(&path)
+        .output()
+        .expect("torov can be started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("allow = [\"@start\", \"write\"]"),
+        "{text}"
+    );
+    let path = path.display().to_string();
+    check(
+        &run(&["run", &path], &guest("hello.c"), &["JSON"]),
+        0,
+        "Hello from JSON\n",
+    );
+}
