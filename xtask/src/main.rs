@@ -25,6 +25,7 @@ mod source;
 mod symbolize;
 mod test;
 mod tidy;
+mod torov;
 mod vsock;
 mod workspace;
 
@@ -58,6 +59,8 @@ enum Verb {
     Profile(bench::profile::Args),
     /// Names the functions, files and lines of a backtrace, from the debug information of the image that printed it.
     Symbolize(symbolize::Args),
+    /// Builds the ToroV monitor and runs an example program in it.
+    Torov(torov::Args),
     /// Installs the programs that the other verbs need.
     Setup(setup::Args),
 }
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Verb::Tidy(args) => tidy::main(&args),
         Verb::Profile(args) => bench::profile::main(&args),
         Verb::Symbolize(args) => symbolize::main(&args),
+        Verb::Torov(args) => torov::main(&args),
         Verb::Setup(args) => setup::main(&args),
     };
     result.unwrap_or_else(|error| {
