@@ -239,3 +239,30 @@ pub fn readable_bytes(fd: BorrowedFd<'_>) -> Result<[u8; 4], Errno> {
     check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, bytes.as_mut_ptr()) })?;
     Ok(bytes)
 }
+
+/// `utimensat` on what is open, even by `O_PATH`. Each time is the bytes of a `struct timespec`; without any it is now.
+///
+/// # Errors
+/// As the call.
+pub fn set_times(fd: BorrowedFd<'_>, times: Option<[u8; 32]>) -> Result<u64, Errno> {
+    let words = times.map(|times| {
+        let mut words = [0_i64; 4];
+        for (word, bytes) in words.iter_mut().zip(times.as_chunks::<8>().0) {
+            *word = i64::from_le_bytes(*bytes);
+        }
+        words
+    });
+    let at = words
+        .as_ref()
+        .map_or(std::ptr::null(), |words| words.as_ptr());
+    // SAFETY: four `i64` are two `timespec`s; the path is an empty text of C.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_utimensat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            at,
+            libc::AT_EMPTY_PATH,
+        )
+    })
+}

@@ -18,7 +18,7 @@ pub use torov_memory::Span;
 pub use self::clock::{Clock, cpu_time, get as clock_get, resolution, sleep};
 pub use self::files::{
     Status, control, directory_entries, duplicate, event_counter, open_beneath, open_root, pipe,
-    readable_bytes, seek, status, synchronise, terminal_settings, truncate, window_size,
+    readable_bytes, seek, set_times, status, synchronise, terminal_settings, truncate, window_size,
 };
 pub use self::futex::{futex_requeue, futex_wait, futex_wake};
 pub use self::names::{link_target, make_directory, remove, rename};
@@ -26,7 +26,7 @@ pub use self::sockets::{
     accept, bind, connect, get_option, listen, local_name, peer_name, receive, send, set_option,
     shutdown, socket, socket_pair,
 };
-pub use self::transfer::{read, read_at, read_without_waiting, write, write_at};
+pub use self::transfer::{read, read_at, write, write_at};
 pub use self::wait::{Polled, poll, processors, random, yield_now};
 
 /// The result of a call that returns -1 and sets `errno` when it fails.

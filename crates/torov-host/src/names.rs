@@ -47,9 +47,11 @@ pub fn rename(
 ) -> Result<u64, Errno> {
     single(from.1)?;
     single(to.1)?;
+    // By number: without flags the library makes another call.
     // SAFETY: both names live during the call.
     check(unsafe {
-        libc::renameat2(
+        libc::syscall(
+            libc::SYS_renameat2,
             from.0.as_raw_fd(),
             from.1.as_ptr(),
             to.0.as_raw_fd(),

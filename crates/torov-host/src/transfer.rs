@@ -52,13 +52,3 @@ pub fn write_at(fd: BorrowedFd<'_>, spans: &[Span<'_>], offset: i64) -> Result<u
     // SAFETY: as in `write`.
     check(unsafe { libc::pwritev(fd.as_raw_fd(), at, count, offset) })
 }
-
-/// `preadv2` at the file's position with `RWF_NOWAIT`: `EAGAIN` instead of waiting.
-///
-/// # Errors
-/// As the call.
-pub fn read_without_waiting(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
-    let (at, count) = vector(spans);
-    // SAFETY: as in `read`.
-    check(unsafe { libc::preadv2(fd.as_raw_fd(), at, count, -1, libc::RWF_NOWAIT) })
-}

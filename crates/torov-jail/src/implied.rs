@@ -76,6 +76,7 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
         &["rename", "renameat", "renameat2"],
         &[libc::SYS_openat2, libc::SYS_renameat2],
     ),
+    (&["utimensat"], &[libc::SYS_openat2, libc::SYS_utimensat]),
     (&["poll", "ppoll", "select", "pselect6"], &[libc::SYS_ppoll]),
     (&["pipe", "pipe2"], &[libc::SYS_pipe2]),
     (&["eventfd", "eventfd2"], &[libc::SYS_eventfd2]),

@@ -86,6 +86,8 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
             "getpgrp",
             "getgroups",
             "getsid",
+            "setuid",
+            "setgid",
             "getpgid",
             "umask",
         ],

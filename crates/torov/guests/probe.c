@@ -1,19 +1,28 @@
 // Does one thing that a program must not, or that is hard to get right, and says what came of it.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHECK(what) ((what) ? (void)0 : (printf("line %d: %s (errno %d)\n", __LINE__, #what, errno), exit(1)))
@@ -175,6 +184,64 @@ static void races(void) {
     pthread_join(thread, NULL);
 }
 
+// Makes every call that the monitor has a handler for, in a way that must work: under its filter, none may be missing.
+static void handlers(void) {
+    struct stat status;
+    struct timespec times[2] = {{1, 0}, {2, 0}}, now;
+    struct pollfd polled = {.events = POLLIN};
+    char bytes[256], statx_bytes[256];
+    int ends[2], fd, folder;
+    fd_set set;
+    socklen_t len = sizeof bytes;
+    CHECK((folder = syscall(SYS_open, "/data", O_RDONLY | O_DIRECTORY)) >= 0);
+    CHECK((fd = syscall(SYS_creat, "/data/one", 0644)) >= 0 && syscall(SYS_close, fd) == 0);
+    CHECK((fd = openat(folder, "one", O_RDWR)) >= 0);
+    CHECK(write(fd, "abc", 3) == 3 && pwrite(fd, "d", 1, 3) == 1 && pread(fd, bytes, 4, 0) == 4);
+    struct iovec vector = {bytes, 2};
+    CHECK(lseek(fd, 0, SEEK_SET) == 0 && readv(fd, &vector, 1) == 2 && writev(fd, &vector, 1) == 2);
+    CHECK(preadv(fd, &vector, 1, 0) == 2 && pwritev(fd, &vector, 1, 0) == 2);
+    CHECK(ftruncate(fd, 2) == 0 && fsync(fd) == 0 && fdatasync(fd) == 0);
+    CHECK(syscall(SYS_fstat, fd, &status) == 0 && status.st_size == 2);
+    CHECK(syscall(SYS_stat, "/data/one", &status) == 0 && syscall(SYS_lstat, "/data/one", &status) == 0);
+    CHECK(syscall(SYS_statx, folder, "one", 0, 0x7ff, statx_bytes) == 0);
+    CHECK(access("/data/one", R_OK) == 0 && faccessat(folder, "one", R_OK, 0) == 0);
+    CHECK(utimensat(folder, "one", times, 0) == 0 && fstat(fd, &status) == 0 && status.st_mtime == 2);
+    CHECK(mkdir("/data/folder", 0755) == 0 && mkdirat(folder, "other", 0755) == 0 && rmdir("/data/folder") == 0);
+    CHECK(syscall(SYS_rename, "/data/one", "/data/two") == 0 && renameat(folder, "two", folder, "other/three") == 0);
+    CHECK(syscall(SYS_getdents64, folder, bytes, sizeof bytes) > 0);
+    CHECK(readlink("/data/link", bytes, sizeof bytes) == 10);
+    CHECK(unlink("/data/other/three") == 0 && unlinkat(folder, "other", AT_REMOVEDIR) == 0);
+    CHECK(chdir("/data") == 0 && fchdir(folder) == 0 && getcwd(bytes, sizeof bytes) && strcmp(bytes, "/data") == 0);
+    CHECK((fd = dup(fd)) >= 0 && dup2(fd, 40) == 40 && dup3(fd, 41, O_CLOEXEC) == 41 && fcntl(41, F_GETFD) == 1);
+    CHECK(fcntl(fd, F_GETFL) >= 0 && fcntl(fd, F_SETFL, O_APPEND) == 0 && fcntl(fd, F_DUPFD, 50) == 50);
+    CHECK(pipe(ends) == 0 && write(ends[1], "x", 1) == 1);
+    polled.fd = ends[0];
+    CHECK(poll(&polled, 1, 0) == 1 && ppoll(&polled, 1, &times[0], NULL) == 1 && polled.revents == POLLIN);
+    FD_ZERO(&set);
+    FD_SET(ends[0], &set);
+    CHECK(select(ends[0] + 1, &set, NULL, NULL, NULL) == 1 && FD_ISSET(ends[0], &set));
+    CHECK(pselect(ends[0] + 1, &set, NULL, NULL, &times[0], NULL) == 1);
+    CHECK(ioctl(ends[0], FIONREAD, bytes) == 0 && bytes[0] == 1);
+    CHECK(eventfd(1, 0) >= 0);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && clock_getres(CLOCK_MONOTONIC, &now) == 0);
+    now = (struct timespec){0, 1};
+    CHECK(nanosleep(&now, NULL) == 0 && getrandom(bytes, 16, 0) == 16 && sched_yield() == 0);
+    CHECK((fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && listen(fd, 1) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)bytes, &len) == 0 && len == sizeof(struct sockaddr_in));
+    ((struct sockaddr_in *)bytes)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int client = socket(AF_INET, SOCK_STREAM, 0), on = 1, server;
+    CHECK(connect(client, (struct sockaddr *)bytes, len) == 0 && (server = accept(fd, NULL, NULL)) >= 0);
+    CHECK(setsockopt(server, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0);
+    len = sizeof on;
+    CHECK(getsockopt(server, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && on == 1);
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    CHECK(send(server, "ab", 2, 0) == 2 && recv(client, bytes, 2, 0) == 2);
+    CHECK(sendmsg(server, &message, 0) == 2 && recvmsg(client, &message, 0) == 2);
+    len = sizeof bytes;
+    CHECK(getpeername(client, (struct sockaddr *)bytes, &len) == 0 && shutdown(server, SHUT_RDWR) == 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+}
+
 // Another thread writes rubbish over the slots that this thread shares with the monitor.
 static void *scribbler(void *argument) {
     volatile uint32_t *words = argument;
@@ -272,6 +339,7 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "write")) for (long at = 0; at < number; at++) if (write(1, "abcdefghij" + at % 10, 1) != 1) return 1;
     if (!strcmp(what, "pointers")) pointers();
     if (!strcmp(what, "descriptors")) descriptors();
+    if (!strcmp(what, "handlers")) handlers();
     if (!strcmp(what, "escapes")) escapes();
     if (!strcmp(what, "protect")) take_away(number, 0);
     if (!strcmp(what, "unmap")) take_away(number, 1);

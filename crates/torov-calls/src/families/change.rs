@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use torov_abi::Errno;
 use torov_abi::word::low;
 use torov_host as host;
-use torov_policy::Mode;
+use torov_policy::{Mode, Subject};
 
 use super::files::CWD;
 use crate::Answer;
@@ -25,6 +25,7 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "rename" => |context, [from, to, ..]| renameat2(context, [CWD, from, CWD, to, 0, 0]),
         "renameat" => |context, [a, from, b, to, ..]| renameat2(context, [a, from, b, to, 0, 0]),
         "renameat2" => renameat2,
+        "utimensat" => utimensat,
         _ => return None,
     })
 }
@@ -53,6 +54,30 @@ fn unlinkat(context: &Context<'_>, [folder, path, flags, ..]: [u64; 6]) -> Answe
     let path = context.judged_path(folder, path, Mode::Rw)?;
     let (parent, name) = context.process.mounts.parent_to_change(&path)?;
     host::remove(parent.as_fd(), &name, flags != 0)
+}
+
+fn utimensat(context: &Context<'_>, [folder, path, times, flags, ..]: [u64; 6]) -> Answer {
+    /// `AT_SYMLINK_NOFOLLOW`, and `O_PATH` with `O_NOFOLLOW` for it.
+    const NOFOLLOW: u64 = 0x100;
+    const O_PATH: i32 = 0o10_000_000;
+    const O_NOFOLLOW: i32 = 0o400_000;
+    let times = match times {
+        0 => None,
+        at => Some(context.memory().read_array::<32>(at)?),
+    };
+    if path == 0 {
+        let descriptor = context.process.descriptors.get(folder)?;
+        context.permit(Subject::Path(descriptor.path(), Mode::Rw))?;
+        return host::set_times(descriptor.fd(), times);
+    }
+    let path = context.judged_path(folder, path, Mode::Rw)?;
+    let found = context.process.mounts.find(&path)?;
+    if found.mode == Mode::Ro {
+        return Err(Errno::EROFS);
+    }
+    let follow = if flags & NOFOLLOW == 0 { 0 } else { O_NOFOLLOW };
+    let fd = host::open_beneath(found.root, &found.path, O_PATH | follow, 0)?;
+    host::set_times(fd.as_fd(), times)
 }
 
 fn renameat2(

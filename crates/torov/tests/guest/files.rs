@@ -7,6 +7,10 @@ use crate::harness::{Case, check, check_error, folder, guest, run};
 
 pub(crate) const CASES: &[Case] = &[
     (
+        "every_handler_works_under_the_filter",
+        every_handler_works_under_the_filter,
+    ),
+    (
         "files_are_written_below_a_mount",
         files_are_written_below_a_mount,
     ),
@@ -62,6 +66,19 @@ fn trap(name: &str) -> String {
     symlink(top.join("secret"), data.join("absolute")).expect("the name is free");
     symlink("/proc/self/fd/0", data.join("magic")).expect("the name is free");
     format!("{}:/data:rw", data.display())
+}
+
+fn every_handler_works_under_the_filter() {
+    let data = folder("handlers");
+    symlink("elsewhere!", data.join("link")).expect("the name is free");
+    let mount = format!("{}:/data:rw", data.display());
+    let all = "@files,@change-files,@poll,@net-client,@net-server,socketpair";
+    let output = run(
+        &["run", "-a", all, "-m", &mount],
+        &guest("probe.c"),
+        &["handlers"],
+    );
+    check(&output, 0, "ok\n");
 }
 
 fn nothing_leads_out_of_a_mount() {
