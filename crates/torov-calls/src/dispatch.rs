@@ -5,7 +5,9 @@ use torov_policy::Subject;
 
 use crate::Answer;
 use crate::context::Context;
-use crate::families::{change, files, identity, io, memory, poll, signals, sockets, sync, time};
+use crate::families::{
+    change, epoll, files, identity, io, memory, poll, signals, sockets, sync, time,
+};
 use crate::process::Process;
 
 type Handler = fn(&Context<'_>, [u64; 6]) -> Answer;
@@ -19,6 +21,7 @@ fn handler(name: &str) -> Option<Handler> {
         .or_else(|| time::handler(name))
         .or_else(|| sync::handler(name))
         .or_else(|| poll::handler(name))
+        .or_else(|| epoll::handler(name))
         .or_else(|| sockets::handler(name))
         .or_else(|| signals::handler(name))
         .or_else(|| identity::handler(name))

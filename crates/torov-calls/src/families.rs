@@ -1,6 +1,7 @@
 //! The handlers, by family. Each file says by `handler` which calls are its own.
 
 pub(crate) mod change;
+pub(crate) mod epoll;
 pub(crate) mod files;
 pub(crate) mod identity;
 pub(crate) mod io;

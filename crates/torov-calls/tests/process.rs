@@ -229,7 +229,7 @@ fn a_machine_that_fails_is_told_of() {
 }
 
 /// Calls that end the program or wait for what never comes.
-const NOT_AT_RANDOM: [&str; 27] = [
+const NOT_AT_RANDOM: [&str; 29] = [
     "exit",
     "exit_group",
     "kill",
@@ -255,6 +255,8 @@ const NOT_AT_RANDOM: [&str; 27] = [
     "eventfd",
     "eventfd2",
     "socketpair",
+    "epoll_wait",
+    "epoll_pwait",
     "dup2",
     "dup3",
 ];

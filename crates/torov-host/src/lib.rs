@@ -5,6 +5,7 @@
 //! pages, section 2.
 
 mod clock;
+mod epoll;
 mod files;
 mod futex;
 mod names;
@@ -16,6 +17,7 @@ use torov_abi::Errno;
 pub use torov_memory::Span;
 
 pub use self::clock::{Clock, cpu_time, get as clock_get, resolution, sleep};
+pub use self::epoll::{epoll_control, epoll_create, epoll_wait};
 pub use self::files::{
     Status, control, directory_entries, duplicate, event_counter, open_beneath, open_root, pipe,
     readable_bytes, seek, set_times, status, synchronise, terminal_settings, truncate, window_size,

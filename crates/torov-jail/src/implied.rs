@@ -78,6 +78,12 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
     ),
     (&["utimensat"], &[libc::SYS_openat2, libc::SYS_utimensat]),
     (&["poll", "ppoll", "select", "pselect6"], &[libc::SYS_ppoll]),
+    (
+        &["epoll_create", "epoll_create1"],
+        &[libc::SYS_epoll_create1],
+    ),
+    (&["epoll_ctl"], &[libc::SYS_epoll_ctl]),
+    (&["epoll_wait", "epoll_pwait"], &[libc::SYS_epoll_wait]),
     (&["pipe", "pipe2"], &[libc::SYS_pipe2]),
     (&["eventfd", "eventfd2"], &[libc::SYS_eventfd2]),
     (&["clock_getres"], &[libc::SYS_clock_getres]),

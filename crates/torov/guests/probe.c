@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -222,7 +223,12 @@ static void handlers(void) {
     CHECK(select(ends[0] + 1, &set, NULL, NULL, NULL) == 1 && FD_ISSET(ends[0], &set));
     CHECK(pselect(ends[0] + 1, &set, NULL, NULL, &times[0], NULL) == 1);
     CHECK(ioctl(ends[0], FIONREAD, bytes) == 0 && bytes[0] == 1);
-    CHECK(eventfd(1, 0) >= 0);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = 0x1234567890abcdef}, got[4];
+    int watch = epoll_create1(0), counter = eventfd(1, 0);
+    CHECK(watch >= 0 && counter >= 0 && epoll_ctl(watch, EPOLL_CTL_ADD, counter, &event) == 0);
+    CHECK(epoll_wait(watch, got, 4, -1) == 1 && got[0].events == EPOLLIN && got[0].data.u64 == 0x1234567890abcdef);
+    CHECK(read(counter, bytes, 8) == 8 && epoll_wait(watch, got, 4, 0) == 0);
+    CHECK(epoll_ctl(watch, EPOLL_CTL_DEL, counter, NULL) == 0 && epoll_ctl(watch, EPOLL_CTL_DEL, counter, NULL) == -1);
     CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && clock_getres(CLOCK_MONOTONIC, &now) == 0);
     now = (struct timespec){0, 1};
     CHECK(nanosleep(&now, NULL) == 0 && getrandom(bytes, 16, 0) == 16 && sched_yield() == 0);
@@ -274,7 +280,8 @@ static void nonsense(long count, uint64_t seed) {
                                  SYS_readv, SYS_pread64, SYS_preadv, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
                                  SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_accept, SYS_accept4, SYS_recvfrom,
                                  SYS_recvmsg, SYS_mmap, SYS_close, SYS_dup2, SYS_dup3, SYS_connect, SYS_madvise, SYS_pipe,
-                                 SYS_pipe2, SYS_eventfd, SYS_eventfd2, SYS_socketpair};
+                                 SYS_pipe2, SYS_eventfd, SYS_eventfd2, SYS_socketpair, SYS_epoll_wait,
+                                 SYS_epoll_pwait};
     long again = 0;
     for (long i = 0; i < count; i++) {
         uint64_t args[7];
