@@ -23,6 +23,7 @@ mod proc;
 pub(crate) mod profile;
 mod redis;
 mod report;
+mod rounds;
 mod stats;
 mod table;
 mod vm;

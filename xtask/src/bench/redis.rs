@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::proc;
+use super::rounds::Outcome;
 use crate::process;
 
 /// One run of `redis-benchmark`.
@@ -16,17 +17,6 @@ pub(crate) struct Load {
     pub(crate) connections: u32,
     /// Commands under way on each connection.
     pub(crate) pipeline: u32,
-}
-
-/// What it found.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Outcome {
-    /// Answered commands per second.
-    pub(crate) rate: f64,
-    /// Half of the commands were answered within this time, in milliseconds.
-    pub(crate) p50_ms: f64,
-    /// 99 of 100 commands were answered within this time, in milliseconds.
-    pub(crate) p99_ms: f64,
 }
 
 /// Sends `requests` commands to the server at `address` from the client's core.
@@ -44,8 +34,15 @@ pub(crate) fn run(load: Load, address: Ipv4Addr, requests: u64) -> Result<Outcom
     let text = process::output(&mut command).context(
         "`redis-benchmark` (package redis-tools) did not run; `cargo xtask setup` installs it",
     )?;
-    parse(&text, load.command)
-        .with_context(|| format!("cannot read what redis-benchmark says:\n{text}"))
+    let outcome = parse(&text, load.command)
+        .with_context(|| format!("cannot read what redis-benchmark says:\n{text}"))?;
+    // It stops at the first error, so all were answered.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 requests")]
+    let requests = requests as f64;
+    Ok(Outcome {
+        requests,
+        ..outcome
+    })
 }
 
 /// `"test","rps","avg_latency_ms","min_…","p50_…","p95_…","p99_…","max_…"`, then a line for each command.
@@ -65,6 +62,7 @@ fn parse(text: &str, command: &str) -> Option<Outcome> {
             rate,
             p50_ms,
             p99_ms,
+            ..Outcome::default()
         }),
         _ => None,
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::proc;
+use super::rounds::Outcome;
 use crate::process;
 
 /// One run of `wrk`.
@@ -16,21 +17,6 @@ pub(crate) struct Load<'a> {
     pub(crate) connections: u32,
     /// What is asked for.
     pub(crate) path: &'a str,
-}
-
-/// What `wrk` found.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Outcome {
-    /// Requests that were answered.
-    pub(crate) requests: f64,
-    /// Answered requests per second.
-    pub(crate) rate: f64,
-    /// Half of the requests were answered within this time, in milliseconds.
-    pub(crate) p50_ms: f64,
-    /// 99 of 100 requests were answered within this time, in milliseconds.
-    pub(crate) p99_ms: f64,
-    /// Failed connects, reads and writes, time-outs, and answers that were no success.
-    pub(crate) errors: f64,
 }
 
 /// Loads the server at `address` for whole `seconds` from the client's core.
