@@ -7,6 +7,7 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod doctor;
 mod elf;
 mod failure;
@@ -50,6 +51,7 @@ fn perform(command: &Command) -> Result<ExitCode, Failure> {
             print!("{}", start::profile(command)?.0.to_toml());
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Bench => bench::run(command),
         Verb::Doctor => Ok(doctor::examine()),
         Verb::Run | Verb::Learn | Verb::Explain | Verb::Trace | Verb::Stats => start::run(command),
     }

@@ -19,6 +19,7 @@ Verbs:
   explain   runs it, then says what was denied and which line would allow it
   trace     runs it and shows each call
   stats     runs it, then shows how often each call was made and how long it took
+  bench     measures it from start to end: natively, under strace -f, and here
   convert   writes the profile as TOML; also reads the JSON of the original ToroV
   doctor    says what this machine can do
   presets   lists the presets for `allow`
@@ -51,6 +52,7 @@ pub(crate) enum Verb {
     Explain,
     Trace,
     Stats,
+    Bench,
     Convert,
     Doctor,
     Presets,
@@ -170,6 +172,7 @@ fn verb(word: &str) -> Result<Verb, lexopt::Error> {
         "explain" => Verb::Explain,
         "trace" => Verb::Trace,
         "stats" => Verb::Stats,
+        "bench" => Verb::Bench,
         "convert" => Verb::Convert,
         "doctor" => Verb::Doctor,
         "presets" => Verb::Presets,

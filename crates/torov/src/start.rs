@@ -133,6 +133,12 @@ pub(crate) fn profile(command: &Command) -> Result<(Profile, PathBuf), Failure> 
     Ok((profile, folder))
 }
 
+/// The program of `command` and its arguments.
+pub(crate) fn program_of(command: &Command) -> Result<Vec<String>, Failure> {
+    let (profile, folder) = profile(command)?;
+    words(command, &profile, &folder)
+}
+
 /// A mount of the command line, whose host folder is taken from where the command is given.
 fn mount(text: &str) -> Result<Mount, Failure> {
     let (text, mode) = match text.strip_suffix(":rw") {

@@ -9,6 +9,10 @@ pub(crate) const CASES: &[Case] = &[
     ("learn_writes_what_is_needed", learn_writes_what_is_needed),
     ("explain_names_the_line", explain_names_the_line),
     ("trace_shows_calls", trace_shows_calls),
+    (
+        "bench_has_a_line_for_each_way",
+        bench_has_a_line_for_each_way,
+    ),
     ("stats_count_calls", stats_count_calls),
     (
         "the_original_s_profile_is_converted",
@@ -52,6 +56,20 @@ fn trace_shows_calls() {
     check_error(&output, 0, "] write(1, ");
     check_error(&output, 0, ") = 17 <");
     check_error(&output, 0, "+++ ended with 0 +++");
+}
+
+fn bench_has_a_line_for_each_way() {
+    let output = run(&["bench"], &guest("hello.c"), &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for way in [
+        "native",
+        "strace -f",
+        "torov --ring=off",
+        "torov --ring=auto",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(way)), "{text}");
+    }
 }
 
 fn stats_count_calls() {
