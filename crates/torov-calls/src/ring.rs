@@ -66,6 +66,8 @@ pub struct RingSettings {
     pub below: u64,
     /// How long the poller looks for calls after the last one.
     pub park: Duration,
+    /// Whether it rests when threads wait for it in vain, as on a machine with too much to do.
+    pub rests: bool,
 }
 
 /// The ring of a program.
@@ -83,6 +85,7 @@ pub(crate) struct Ring {
     starting: AtomicBool,
     park: Duration,
     answered: AtomicU64,
+    trust: Option<Mutex<Trust>>,
 }
 
 /// What belongs to a slot and is the monitor's alone.
@@ -126,6 +129,7 @@ impl Ring {
             starting: AtomicBool::new(false),
             park: settings.park,
             answered: AtomicU64::new(0),
+            trust: settings.rests.then(Mutex::default),
         };
         ring.set_parked(memory, true);
         memory
@@ -207,8 +211,25 @@ impl Ring {
         }
     }
 
+    /// A thread has come outside at `now`: wakes the poller if many do, and lets it rest if it was awake and of no use.
+    pub(crate) fn came_outside(&self, process: &Arc<Process>, burst: &mut Burst, now: Duration) {
+        let parked = process.memory.ram().shared_word(self.slots_gpa + PARKED);
+        let was_awake = parked.load(Ordering::Relaxed) == 0;
+        let mut may_wake = true;
+        if let Some(trust) = &self.trust {
+            let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
+            if was_awake && trust.late(self.answered(), now) {
+                self.set_parked(&process.memory, true);
+            }
+            may_wake = trust.is_good(now);
+        }
+        if burst.add(now) && may_wake {
+            self.wake(process);
+        }
+    }
+
     /// Wakes the poller, or starts it.
-    pub(crate) fn wake(&self, process: &Arc<Process>) {
+    fn wake(&self, process: &Arc<Process>) {
         if let Some(poller) = self.poller.get() {
             self.set_parked(&process.memory, false);
             poller.unpark();
@@ -339,6 +360,47 @@ fn looks() -> u32 {
     u32::try_from(looks).unwrap_or(u32::MAX).clamp(100, 20_000)
 }
 
+/// Whether the poller is worth waiting for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trust {
+    late: u32,
+    answered: u64,
+    /// Until when it rests, and for how long it did.
+    until: Duration,
+    rest: Duration,
+}
+
+impl Trust {
+    /// After so many calls that came too late it is decided.
+    const WINDOW: u32 = 8;
+    /// So many answers make up for one of them: an exit costs so much more.
+    const WORTH: u64 = 4;
+    const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(640));
+
+    /// A call was not answered in time. Whether the poller rests from now on.
+    fn late(&mut self, answered: u64, now: Duration) -> bool {
+        self.late += 1;
+        if self.late < Self::WINDOW {
+            return false;
+        }
+        let gained = answered.saturating_sub(self.answered);
+        self.late = 0;
+        self.answered = answered;
+        if gained >= u64::from(Self::WINDOW) * Self::WORTH {
+            self.rest = Duration::ZERO;
+            return false;
+        }
+        let (shortest, longest) = Self::REST;
+        self.rest = (self.rest * 2).clamp(shortest, longest);
+        self.until = now + self.rest;
+        true
+    }
+
+    fn is_good(&self, now: Duration) -> bool {
+        now >= self.until
+    }
+}
+
 /// Notices bursts of calls of one thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Burst {
@@ -360,7 +422,7 @@ impl Burst {
 mod tests {
     use std::time::Duration;
 
-    use super::{Burst, looks, may_be_quick};
+    use super::{Burst, Trust, looks, may_be_quick};
 
     #[test]
     fn a_burst_is_many_calls_in_a_short_time() {
@@ -373,6 +435,23 @@ mod tests {
         assert!(!add(100) && !add(100) && !add(100) && !add(100));
         assert!(add(100) && add(100));
         assert!(!add(1000) && !add(100));
+    }
+
+    #[test]
+    fn a_poller_of_no_use_rests_ever_longer() {
+        let mut trust = Trust::default();
+        let now = Duration::from_secs(1);
+        let late = |trust: &mut Trust, answered| (0..8).any(|_| trust.late(answered, now));
+        assert!(!late(&mut trust, 1000), "it answers most calls");
+        assert!(trust.is_good(now));
+        assert!(late(&mut trust, 1010));
+        assert!(!trust.is_good(now + Duration::from_millis(4)));
+        assert!(trust.is_good(now + Duration::from_millis(5)));
+        assert!(late(&mut trust, 1010));
+        assert!(!trust.is_good(now + Duration::from_millis(9)));
+        assert!(!late(&mut trust, 2000), "it is of use again");
+        assert!(late(&mut trust, 2000));
+        assert!(trust.is_good(now + Duration::from_millis(5)));
     }
 
     #[test]

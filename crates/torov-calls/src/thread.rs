@@ -99,9 +99,7 @@ impl Thread<'_> {
             }
             return None;
         }
-        if self.burst.add(now()) {
-            ring.wake(self.process);
-        }
+        ring.came_outside(self.process, &mut self.burst, now());
         ring.reclaim(&self.process.memory, seat)
     }
 

@@ -231,7 +231,11 @@ fn ring(profile: &Profile, below: u64) -> Option<RingSettings> {
         RingMode::Auto => host::processors() > 1,
     };
     let park = Duration::from_micros(profile.ring.park_us.unwrap_or(50).into());
-    (wanted && profile.limits.calls_per_second.is_none()).then_some(RingSettings { below, park })
+    (wanted && profile.limits.calls_per_second.is_none()).then_some(RingSettings {
+        below,
+        park,
+        rests: profile.ring.mode == RingMode::Auto,
+    })
 }
 
 /// The program's path as it sees itself: nothing of the host's folders.
