@@ -55,17 +55,28 @@ impl Features {
     }
 }
 
-/// The signature of the hypervisor (leaf 0x4000_0000) and its largest leaf, if there is one.
-pub fn hypervisor() -> Option<([u8; 12], u32)> {
+/// The name under which KVM offers its leaves.
+pub const KVM: [u32; 3] = signature(*b"KVMKVMKVM\0\0\0");
+/// The name of QEMU's emulator.
+pub const TCG: [u32; 3] = signature(*b"TCGTCGTCGTCG");
+
+/// A name as CPUID spells it.
+const fn signature(name: [u8; 12]) -> [u32; 3] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = name;
+    [
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+        u32::from_le_bytes([i, j, k, l]),
+    ]
+}
+
+/// The largest leaf of the hypervisor and its name (leaf 0x4000_0000), if there is one.
+pub fn hypervisor() -> Option<(u32, [u32; 3])> {
     if !Features::detect().hypervisor {
         return None;
     }
-    let leaf = __cpuid(0x4000_0000);
-    let mut name = [0; 12];
-    for (chunk, register) in name.chunks_exact_mut(4).zip([leaf.ebx, leaf.ecx, leaf.edx]) {
-        chunk.copy_from_slice(&register.to_le_bytes());
-    }
-    Some((name, leaf.eax))
+    let [highest, name @ ..] = cpuid(0x4000_0000);
+    Some((highest, name))
 }
 
 /// Reads a CPUID leaf.

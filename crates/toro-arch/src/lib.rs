@@ -2,8 +2,8 @@
 //!
 //! Rooms in the order in which a core enters them at boot: [`cpu`] and [`core_local`] make it a core with an identity,
 //! [`gdt`] and [`trap`] give it descriptor tables and a stack for every vector, [`apic`] and [`ioapic`] route
-//! interrupts to it, [`tsc`] and [`pit`] tell it the time, [`context`] lets it change threads, [`power`] ends it. [`debug`] and [`uart`] are
-//! there for the debugger alone.
+//! interrupts to it, [`tsc`], [`kvmclock`] and [`pit`] tell it the time, [`context`] lets it change threads, [`power`] ends it. [`debug`]
+//! and [`uart`] are there for the debugger alone.
 //! Nothing here knows what a thread, a device or a log is.
 //!
 //! Memory is mapped one to one: a physical address below 4 GiB, and of any RAM, is also a pointer.
@@ -19,6 +19,7 @@ pub mod cpu;
 pub mod debug;
 pub mod gdt;
 pub mod ioapic;
+pub mod kvmclock;
 pub mod memory;
 pub mod paging;
 pub mod pic;

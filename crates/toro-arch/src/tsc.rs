@@ -23,7 +23,7 @@ pub fn named_frequency() -> Option<u64> {
         }
     }
     match crate::cpu::hypervisor() {
-        Some((_, highest)) if (0x4000_0010..0x4001_0000).contains(&highest) => {
+        Some((highest, _)) if (0x4000_0010..0x4001_0000).contains(&highest) => {
             let khz = crate::cpu::cpuid(0x4000_0010)[0];
             (khz != 0).then(|| u64::from(khz) * 1000)
         }

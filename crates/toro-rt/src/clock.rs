@@ -1,11 +1,13 @@
-//! The clock's frequencies: asked where the machine names them, else measured, never assumed.
+//! The clock's frequencies: asked where the machine or KVM names them, else measured, never assumed.
 //!
 //! The time stamp counter and the local APIC's timer are measured together against a ruler of known rate. A ruler is the ACPI
 //! timer or the PIT; a machine with neither (a microvm without a PIT under an emulator) is left with the local APIC's timer
 //! itself, whose rate QEMU and KVM fix at 1 GHz.
 
+use core::time::Duration;
+
 use log::{debug, warn};
-use toro_arch::{apic, cpu, pit, port, rtc, tsc, watch};
+use toro_arch::{apic, cpu, kvmclock, pit, port, rtc, tsc, watch};
 use toro_boot::BootInfo;
 use toro_sync::Once;
 use toro_time::{Alarm, Clock, SystemTime};
@@ -43,9 +45,7 @@ impl Ruler {
             return Some(Self::Pit);
         }
         match cpu::hypervisor() {
-            Some((name, _)) if name == *b"TCGTCGTCGTCG" || name == *b"KVMKVMKVM\0\0\0" => {
-                Some(Self::LocalApic)
-            }
+            Some((_, cpu::TCG | cpu::KVM)) => Some(Self::LocalApic),
             _ => None,
         }
     }
@@ -157,44 +157,48 @@ fn measure_apic(tsc_hz: u64) -> u64 {
 
 /// Finds the frequencies and the time of day, and starts this core's clock and timers.
 pub(crate) fn init(info: &BootInfo, machine: &Machine) {
-    let features = cpu::Features::detect();
-    let (tsc_hz, apic_hz) = match (tsc::named_frequency(), Ruler::choose(machine)) {
-        (Some(hz), _) => (hz, measure_apic(hz)),
-        (None, Some(ruler)) => measure(ruler),
-        (None, None) => {
-            log::error!(
-                "no clock: this machine has no ACPI timer, no PIT and no hypervisor that names a frequency"
-            );
-            crate::exit::fail_early()
-        }
+    let kvm = kvmclock::read();
+    let named = kvm.map(|kvm| kvm.tsc_hz).or_else(tsc::named_frequency);
+    let (vector, compares) = (watch::TIMER, cpu::Features::detect().tsc_deadline);
+    let (tsc_hz, apic_hz) = if let Some(hz) = named {
+        // What compares with the counter needs no rate of its own.
+        (hz, if compares { 0 } else { measure_apic(hz) })
+    } else if let Some(ruler) = Ruler::choose(machine) {
+        measure(ruler)
+    } else {
+        log::error!(
+            "no clock: this machine has no ACPI timer, no PIT and no hypervisor that names a frequency"
+        );
+        crate::exit::fail_early()
     };
-    let vector = watch::TIMER;
-    let alarm = if features.tsc_deadline {
+    let alarm = if compares {
         Alarm::tsc_deadline(vector)
     } else {
         Alarm::countdown(vector, apic_hz)
     };
     let mut clock = Clock::new(tsc_hz, info.entry_tsc);
-    match rtc::read() {
-        Some(date) => {
+    let now = kvm
+        .and_then(|kvm| kvm.unix_ns)
+        .map(|ns| SystemTime::UNIX_EPOCH + Duration::from_nanos(ns))
+        .or_else(|| rtc::read().map(|date| SystemTime::from_unix_secs(date.unix_seconds())));
+    match now {
+        Some(now) => {
             let since_entry = clock.ns(tsc::read());
-            let boot = SystemTime::from_unix_secs(date.unix_seconds())
-                - core::time::Duration::from_nanos(since_entry);
-            clock = clock.booted_at(boot);
+            clock = clock.booted_at(now - Duration::from_nanos(since_entry));
         }
         None => warn!("no clock that knows the date: the time of day starts in 1970"),
     }
     debug!(
-        "clock: TSC {} kHz, local APIC {} kHz",
+        "clock: TSC {} kHz{}",
         tsc_hz / 1000,
-        apic_hz / 1000
+        kvm.map_or("", |_| ", from KVM")
     );
     #[cfg(feature = "watchdog")]
     let alarm = crate::watchdog::install(alarm);
     #[cfg(feature = "idle-poll")]
     if crate::environment::value("idle") == Some("poll") {
         // Some round trips of a message between two cores.
-        toro_sched::look_before_halt(clock.ticks(core::time::Duration::from_micros(200)));
+        toro_sched::look_before_halt(clock.ticks(Duration::from_micros(200)));
     }
     TIME.call_once(|| (clock, alarm));
     start(clock, alarm);
