@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::time::Duration;
 
-use toro_time::Instant;
+use toro_arch::tsc;
 
 /// What the scheduler of a core has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub struct Stats {
 pub(crate) struct Counters {
     threads: Cell<usize>,
     switches: Cell<u64>,
-    idle: Cell<Duration>,
+    /// In ticks of the time stamp counter.
+    idle: Cell<u64>,
 }
 
 impl Default for Counters {
@@ -30,7 +31,7 @@ impl Default for Counters {
         Self {
             threads: Cell::new(1),
             switches: Cell::new(0),
-            idle: Cell::new(Duration::ZERO),
+            idle: Cell::new(0),
         }
     }
 }
@@ -51,16 +52,17 @@ impl Counters {
 
     /// Counts the time that `wait` takes.
     pub(crate) fn idle(&self, wait: impl FnOnce()) {
-        let begun = Instant::now();
+        let begun = tsc::read();
         wait();
-        self.idle.set(self.idle.get() + (Instant::now() - begun));
+        let ticks = tsc::read().wrapping_sub(begun);
+        self.idle.set(self.idle.get().wrapping_add(ticks));
     }
 
     pub(crate) fn read(&self) -> Stats {
         Stats {
             threads: self.threads.get(),
             switches: self.switches.get(),
-            idle: self.idle.get(),
+            idle: toro_time::elapsed_in(self.idle.get()),
         }
     }
 }

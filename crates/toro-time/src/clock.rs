@@ -58,6 +58,11 @@ impl Clock {
         )
     }
 
+    /// How long `ticks` are.
+    pub const fn duration(&self, ticks: u64) -> Duration {
+        Duration::from_nanos(scale(ticks, self.nanos_per_tick, NANOS_SHIFT))
+    }
+
     /// The moment at which the counter stood at `tsc`.
     #[inline]
     pub const fn instant(&self, tsc: u64) -> Instant {

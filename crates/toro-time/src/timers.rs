@@ -6,6 +6,7 @@
 
 use core::cell::RefCell;
 use core::task::Waker;
+use core::time::Duration;
 
 use toro_arch::tsc;
 use toro_sync::PerCore;
@@ -48,6 +49,12 @@ impl Instant {
     pub fn now() -> Self {
         TIME.try_with(Time::now).unwrap_or(Self::ZERO)
     }
+}
+
+/// How long `ticks` of the time stamp counter are; nothing as long as the core has no clock.
+pub fn elapsed_in(ticks: u64) -> Duration {
+    TIME.try_with(|time| time.clock.duration(ticks))
+        .unwrap_or_default()
 }
 
 impl SystemTime {
