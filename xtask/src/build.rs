@@ -17,7 +17,13 @@ use crate::{image, process};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Images lie where the linker put them, and backtraces follow frame pointers.
-const RUSTFLAGS: &[&str] = &["-Crelocation-model=static", "-Cforce-frame-pointers=yes"];
+const RUSTFLAGS: &[&str] = &[
+    "-Crelocation-model=static",
+    "-Cforce-frame-pointers=yes",
+    // No padding before loops, and comparisons instead of small tables of jumps: 1 % smaller, and no more instructions per request.
+    "-Cllvm-args=-align-loops=1",
+    "-Cllvm-args=-min-jump-table-entries=8",
+];
 
 /// The arguments of the verb.
 #[derive(Debug, clap::Args)]
