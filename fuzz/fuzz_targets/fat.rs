@@ -1,17 +1,8 @@
-//! A FAT volume that lies: mounted, repaired, read and changed.
+//! `crates/toro-hostile/src/fat.rs`
 
 #![no_main]
 
-#[path = "../../crates/toro-fat/tests/fat/exercise/mod.rs"]
-mod exercise;
-
 use libfuzzer_sys::fuzz_target;
+use toro_hostile::target;
 
-fuzz_target!(|data: &[u8]| {
-    if data.len() <= 64 << 10 {
-        // The boot sector says how large the volume is; it must fit to be mounted.
-        let mut bytes = data.to_vec();
-        bytes.resize(3 << 20, 0);
-        exercise::everything(bytes);
-    }
-});
+fuzz_target!(|data: &[u8]| target("fat")(data));

@@ -1,10 +1,8 @@
-//! How a FUSE server's answers differ from an honest one's.
+//! `crates/toro-hostile/src/fuse.rs`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use toro_hostile::target;
 
-#[path = "../../crates/toro-fuse/tests/script/mod.rs"]
-mod script;
-
-fuzz_target!(|data: &[u8]| script::run(data));
+fuzz_target!(|data: &[u8]| target("fuse")(data));

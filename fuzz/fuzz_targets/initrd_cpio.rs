@@ -1,9 +1,8 @@
-//! A newc archive, or whatever else is found in a boot module.
+//! `crates/toro-hostile/src/index_check.rs`
 
 #![no_main]
 
-mod index_check;
-
 use libfuzzer_sys::fuzz_target;
+use toro_hostile::target;
 
-fuzz_target!(|data: &[u8]| index_check::check(data));
+fuzz_target!(|data: &[u8]| target("initrd_cpio")(data));

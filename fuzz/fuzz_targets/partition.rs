@@ -1,16 +1,8 @@
-//! The first sectors of a disk, as a partition table.
+//! `crates/toro-hostile/src/partition.rs`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use toro_cache::MemoryStore;
+use toro_hostile::target;
 
-fuzz_target!(|data: &[u8]| {
-    let mut bytes = data.to_vec();
-    bytes.resize(data.len().next_multiple_of(512), 0);
-    let sectors = (bytes.len() / 512) as u64;
-    for found in toro_partition::read(&MemoryStore::new(bytes)).unwrap_or_default() {
-        assert!(found.start > 0 && found.sectors > 0);
-        assert!(found.start + found.sectors <= sectors);
-    }
-});
+fuzz_target!(|data: &[u8]| target("partition")(data));

@@ -1,10 +1,8 @@
-//! A host that sends what it likes over virtio sockets.
+//! `crates/toro-hostile/src/vsock.rs`
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use toro_hostile::target;
 
-#[path = "../../crates/toro-vsock/tests/hostile/mod.rs"]
-mod hostile;
-
-fuzz_target!(|data: &[u8]| hostile::play(data));
+fuzz_target!(|data: &[u8]| target("vsock")(data));

@@ -100,6 +100,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if wants(Ring::Host) {
         host::run(&workspace, &mut tally);
         host::models(&workspace, &mut tally, depth);
+        if depth == Depth::Deep {
+            host::long(&workspace, &mut tally);
+        }
     }
     if wants(Ring::Guest) {
         guest::run(&workspace, &mut tally, depth);

@@ -10,6 +10,7 @@ extern crate alloc;
 mod cores;
 mod failures;
 mod mounts;
+mod random;
 mod volumes;
 
 use alloc::string::{String, ToString};
@@ -44,6 +45,7 @@ fn main() {
         volumes::a_full_disk_is_an_error_and_recovers,
         volumes::files_end_where_the_file_system_does,
         volumes::ten_thousand_opens_leave_no_memory_behind,
+        random::random_operations_match_the_model,
         failures::a_read_that_fails_reaches_the_caller,
         failures::a_write_that_fails_reaches_the_caller_and_stays,
         failures::a_flush_that_fails_reaches_the_caller_and_stays,

@@ -1,16 +1,14 @@
 //! The cache over a store that remembers and fails.
 
-#[path = "../../toro-vfs/tests/fsx/random.rs"]
-mod random;
 mod recorder;
 
 use std::rc::Rc;
 
-use random::Random;
 use recorder::{Event, Recorder};
 use toro_cache::{
     BLOCK, BlockStore, Cache, MemoryStore, Order, ReadOnly, SECTOR, StoreError, Window,
 };
+use toro_fsx::Random;
 
 /// A store of 400 and a half blocks with a cache of 16 blocks.
 fn cache() -> (Rc<Recorder>, Cache) {
@@ -44,7 +42,7 @@ fn random_bytes_come_back_and_memory_is_bounded() {
             0 => assert!(read(&mut cache, start as u64, len) == model[start..start + len]),
             1 => cache.sync().expect("the store works"),
             at => {
-                let byte = random.next().to_le_bytes()[0];
+                let byte = random.next_u64().to_le_bytes()[0];
                 model[start..start + len].fill(byte);
                 let order = orders[usize::try_from(at).expect("it is small") - 2];
                 let bytes = &model[start..start + len];

@@ -1,16 +1,13 @@
 //! Volumes made by `mke2fs -d` from a folder: what they show is that folder, and mutated ones never panic.
 
-#[path = "../../toro-vfs/tests/fsx/random.rs"]
-mod random;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
-use random::Random;
 use toro_cache::MemoryStore;
 use toro_ext4::ExtFs;
+use toro_fsx::Random;
 use toro_vfs::{FileError, FileType, Mounts};
 
 /// A folder that goes when this is dropped.
@@ -194,7 +191,7 @@ fn mutated_volumes_never_panic() {
                 bytes[at] = match random.below(3) {
                     0 => 0xff,
                     1 => bytes[at] ^ 1 << random.below(8),
-                    _ => random.next().to_le_bytes()[0],
+                    _ => random.next_u64().to_le_bytes()[0],
                 };
             }
             if let Ok(mounts) = mounted(bytes) {

@@ -1,6 +1,7 @@
 //! [`Journal`]: appends, syncs and replays.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 
 use toro_vfs::FileError;
@@ -24,6 +25,8 @@ pub struct Journal<M> {
     stable: u64,
     /// Places of the records 0, 64, 128 and so on.
     places: Vec<u64>,
+    /// The record behind the one that was read last, and its place: most readers go on there.
+    cursor: Cell<(u64, u64)>,
     /// What the medium has failed with: nothing is promised any more.
     failed: Option<FileError>,
 }
@@ -62,6 +65,7 @@ impl<M: Medium> Journal<M> {
             before: 0,
             stable: 0,
             places: Vec::new(),
+            cursor: Cell::new((0, 0)),
             failed: None,
         };
         let mut payload = Vec::new();
@@ -147,15 +151,21 @@ impl<M: Medium> Journal<M> {
             return Ok(None);
         }
         let near = usize::try_from(number / STRIDE).map_err(|_| FileError::OutOfMemory)?;
-        let mut at = *self.places.get(near).ok_or(FileError::Corrupt)?;
+        let start = (
+            number / STRIDE * STRIDE,
+            *self.places.get(near).ok_or(FileError::Corrupt)?,
+        );
+        let cursor = Some(self.cursor.get()).filter(|(next, _)| *next <= number);
+        let (_, mut at) = cursor.map_or(start, |cursor| cursor.max(start));
         let mut payload = Vec::new();
         loop {
             let found = self.look(at, &mut payload)?;
             let (header, _) = found.ok_or(FileError::Corrupt)?;
+            at += (HEADER + payload.len()) as u64;
             if header.number == number {
+                self.cursor.set((number + 1, at));
                 return Ok(Some(payload));
             }
-            at += (HEADER + payload.len()) as u64;
         }
     }
 

@@ -1,15 +1,13 @@
 //! Journals on a raw disk in memory: replayed, torn, full, failing, cut off from power.
 
-#[path = "../../toro-vfs/tests/fsx/random.rs"]
-mod random;
 #[path = "../../toro-cache/tests/recorder/mod.rs"]
 mod recorder;
 
 use std::rc::Rc;
 
-use random::Random;
 use recorder::Recorder;
 use toro_cache::{MemoryStore, StoreError};
+use toro_fsx::Random;
 use toro_journal::{AppendError, Journal, LONGEST, Raw};
 use toro_vfs::{FileError, IoError};
 
@@ -112,7 +110,8 @@ fn no_power_cut_loses_what_counted() {
             let mut counted = vec![(store.events.borrow().len(), model.len())];
             for _ in 0..20 {
                 // Often as long as what may lie there from an earlier life.
-                let mut bytes = vec![random.next().to_le_bytes()[0]; 100 + 60 * random.index(3)];
+                let mut bytes =
+                    vec![random.next_u64().to_le_bytes()[0]; 100 + 60 * random.index(3)];
                 bytes[0] = life.to_le_bytes()[0];
                 journal.append(&bytes).expect("there is room");
                 model.push(bytes);

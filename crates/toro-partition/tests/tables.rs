@@ -1,14 +1,11 @@
 //! Tables made by `sfdisk`, damaged tables, and sectors that are none.
 
-#[path = "../../toro-vfs/tests/fsx/random.rs"]
-mod random;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
-use random::Random;
 use toro_cache::{BlockStore, MemoryStore, SECTOR};
+use toro_fsx::Random;
 use toro_partition::{Kind, Partition, PartitionError, read};
 
 const LEN: usize = 8 << 20;
@@ -124,7 +121,7 @@ fn mutated_tables_never_panic_and_stay_on_the_disk() {
             for _ in 0..1 + random.index(4) {
                 let table = [0, SECTOR, 2 * SECTOR, 4096 * SECTOR][random.index(4)];
                 let at = table + [446, 0][random.index(2)] + random.index(64);
-                bytes[at] = random.next().to_le_bytes()[0];
+                bytes[at] = random.next_u64().to_le_bytes()[0];
             }
             for found in partitions(&bytes).unwrap_or_default() {
                 assert!(found.start > 0 && found.start + found.sectors <= (LEN / SECTOR) as u64);

@@ -1,10 +1,8 @@
 //! Random operations against the model, and the limits.
 
-#[path = "../../toro-vfs/tests/fsx/mod.rs"]
-mod fsx;
-
 use std::rc::Rc;
 
+use toro_fsx::Plan;
 use toro_ramfs::RamFs;
 use toro_vfs::{FileError, FileSystem, Mounts, NodeId, OpenOptions};
 
@@ -22,14 +20,15 @@ fn mounted(limit: usize) -> (Mounts, Rc<RamFs>) {
 }
 
 fn check(seed: u64, operations: u64) {
-    let file_system = ram(256 << 20);
-    let plan = fsx::Plan {
+    let (mounts, file_system) = mounted(256 << 20);
+    let plan = Plan {
+        root: "",
         seed,
         operations,
         max_len: 100_000,
         max_io: 9_000,
     };
-    fsx::run(file_system.clone(), plan);
+    toro_fsx::run(|path| mounts.resolve(path), plan);
     assert_eq!(file_system.taken(), 0, "everything was given back");
 }
 

@@ -175,7 +175,10 @@ pub fn sync() -> Result<(), FileError> {
     outcome
 }
 
-/// Finds the place of `path`; the borrow of the mounts ends here, before the file system is called.
-pub(crate) fn resolve(path: &str) -> Result<Place<'_>, FileError> {
+/// Finds the place of `path` in the mounts of the running core; its file system is not asked yet.
+///
+/// # Errors
+/// As [`Mounts::resolve`].
+pub fn resolve(path: &str) -> Result<Place<'_>, FileError> {
     MOUNTS.with(|mounts| mounts.borrow().resolve(path))
 }

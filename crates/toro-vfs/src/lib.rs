@@ -48,7 +48,7 @@ mod tree;
 
 pub use core_mounts::{
     abandon, canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, read,
-    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, sync,
+    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, resolve, sync,
     try_mount_points, unmount, write,
 };
 pub use directory::ReadDir;

@@ -131,7 +131,7 @@ const NARROW: Cell = Cell {
 const MILLION: Cell = Cell {
     name: "a million operations",
     args: "operations=1000000",
-    patience: Duration::from_secs(7200),
+    patience: Duration::from_secs(14_400),
     ..Cell::PLAIN
 };
 
@@ -159,6 +159,7 @@ const POLLING: Cell = Cell {
 pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
     let cells: &[(Cell, &[Machine])] = match depth {
         _ if image == "test-share" => share_cells(depth),
+        Depth::Deep if image == "test-files" => &[(MILLION, &[Machine::Q35])],
         _ if image == "test-torture" => &[(POLLING, &[Machine::Q35])],
         Depth::Quick | Depth::Normal if image == "test-vsock" => &[(SOCKETS, &[Machine::Q35])],
         Depth::Deep if image == "test-vsock" => &[

@@ -17,6 +17,9 @@ const MODELS: &[(&str, &[&str])] = &[
     ("torov-ring", &["--test", "loom"]),
 ];
 
+/// The crates with cases that are ignored because they take long.
+const LONG: &[&str] = &["toro-fat", "toro-ramfs"];
+
 /// Runs the tests of every crate that the host can link.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
     eprintln!("ring 1 and 2: the crates on the host");
@@ -56,6 +59,27 @@ pub(super) fn models(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
         if let Err(error) = follow(&mut cargo, tally) {
             tally.record("host: models", Err(error));
         }
+    }
+}
+
+/// Runs the cases that are ignored because they take long, optimised.
+pub(super) fn long(workspace: &Workspace, tally: &mut Tally) {
+    if tally.filter().is_some() {
+        return;
+    }
+    eprintln!("ring 2: what takes long");
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--release", "--color", "never", "--no-fail-fast"]);
+    for name in LONG {
+        cargo.args(["--package", name]);
+    }
+    cargo
+        .args(["--", "--ignored"])
+        .current_dir(&workspace.root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if let Err(error) = follow(&mut cargo, tally) {
+        tally.record("host: what takes long", Err(error));
     }
 }
 

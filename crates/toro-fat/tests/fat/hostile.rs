@@ -2,9 +2,9 @@
 
 use crate::disk::{formatted, mounted, open};
 use crate::exercise;
-use crate::fsx::Random;
 use std::rc::Rc;
 use toro_cache::MemoryStore;
+use toro_fsx::Random;
 use toro_vfs::FileSystem;
 
 /// A small volume with some files in it.
@@ -45,7 +45,7 @@ fn mutated_volumes_never_panic() {
                     0 => 0,
                     1 => 0xff,
                     2 => bytes[at] ^ 1 << random.below(8),
-                    _ => random.next().to_le_bytes()[0],
+                    _ => random.next_u64().to_le_bytes()[0],
                 };
             }
             exercise::everything(bytes);

@@ -2,8 +2,6 @@
 
 mod disk;
 mod exercise;
-#[path = "../../../toro-vfs/tests/fsx/mod.rs"]
-mod fsx;
 mod hostile;
 mod operations;
 mod power_cuts;

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::disk::{FORMATS, Image, NOW, assert_clean, formatted, mounted, open, run};
-use crate::fsx;
 use toro_cache::{MemoryStore, ReadOnly};
+use toro_fsx::Plan;
 use toro_vfs::{FileError, FileSystem, Mounts};
 
 fn random(seed: u64, operations: u64) {
@@ -14,15 +14,16 @@ fn random(seed: u64, operations: u64) {
         };
         println!("{name}, seed {seed}");
         let store = Rc::new(MemoryStore::new(image));
-        let (_, file_system) = mounted(store.clone());
+        let (mounts, file_system) = mounted(store.clone());
         let free = file_system.free_bytes();
-        let plan = fsx::Plan {
+        let plan = Plan {
+            root: "",
             seed,
             operations,
             max_len: 40_000,
             max_io: 9_000,
         };
-        fsx::run(file_system.clone(), plan);
+        toro_fsx::run(|path| mounts.resolve(path), plan);
         file_system.sync_all().expect("the store works");
         let root_grew = if name == "fat32" { 64 << 10 } else { 0 };
         let lost =

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::disk::{FORMATS, assert_clean, formatted, mounted, open};
-use crate::fsx::Random;
 use crate::recorder::Recorder;
 use toro_cache::{MemoryStore, StoreError};
+use toro_fsx::Random;
 use toro_vfs::{FileError, FileSystem, IoError, Mounts};
 
 /// What was synced when so many events had happened: a path and what the file holds, or that it is gone.

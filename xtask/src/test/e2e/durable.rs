@@ -1,7 +1,7 @@
 //! `durable-log` on FAT and on a raw disk: kills of QEMU, and every disk that a power cut may leave.
 //!
 //! A first life runs on a disk whose writes and flushes QEMU records ([`recording`]); from the record, disks are rebuilt as a cut would have
-//! left them and examined here, by the crates that the appliance is made of ([`examine`]). Then QEMU is killed in the middle of appends,
+//! left them and examined here, by the crates that the appliance is made of ([`examine`]); a sample of them is booted. Then QEMU is killed in the middle of appends,
 //! again and again, and the next life has to find what was acknowledged.
 
 mod examine;
@@ -66,7 +66,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
         };
         let other = bench.clone();
         tally.case(&cut, TIMEOUT * 4, move || {
-            power_cuts(&bench, depth.pick(50, 100, 5_000))
+            power_cuts(&bench, depth.pick(50, 100, 5_000), depth.pick(1, 1, 20))
         });
         tally.case(&kill, TIMEOUT * 4, move || {
             kills(&other, depth.pick(1, 2, 50))
@@ -161,6 +161,22 @@ impl Life {
         self.hear()
     }
 
+    /// How many records there are.
+    fn count(&mut self) -> Result<u64> {
+        let count = self.ask("count")?;
+        Ok(count.strip_prefix("count ").context("no count")?.parse()?)
+    }
+
+    /// The newest of `count` records are what was appended.
+    fn check_newest(&mut self, count: u64) -> Result<()> {
+        for number in (0..count).rev().take(50) {
+            let expected = format!("record {}", examine::record(number));
+            let found = self.ask(&format!("get {number}"))?;
+            ensure!(found == expected, "record {number} is {found}");
+        }
+        Ok(())
+    }
+
     /// Appends record `number` and waits until that counts.
     fn append(&mut self, number: u64) -> Result<()> {
         let answer = self.ask(&format!("append {}", examine::record(number)))?;
@@ -172,8 +188,17 @@ impl Life {
     }
 }
 
-/// Rebuilds `cuts` disks from the record of a life, and examines each.
-fn power_cuts(bench: &Bench, cuts: usize) -> Result<()> {
+/// A disk as a power cut left it.
+struct Cut {
+    /// Where in the record it was cut.
+    place: String,
+    disk: Vec<u8>,
+    /// So many records were acknowledged.
+    required: u64,
+}
+
+/// Rebuilds `cuts` disks from the record of a life, examines each, and boots on `boots` of them.
+fn power_cuts(bench: &Bench, cuts: usize, boots: usize) -> Result<()> {
     let mut disk = bench.disk("cut")?;
     let before = fs::read(&disk.path)?;
     let log = bench.path("cut.log")?;
@@ -186,16 +211,40 @@ fn power_cuts(bench: &Bench, cuts: usize) -> Result<()> {
         life.append(number)?;
     }
     drop(life);
-    let outcome = examine_cuts(bench.kind, before, &Recording::read(&log)?, cuts);
+    let outcome = examine_cuts(bench.kind, before, &Recording::read(&log)?, cuts, boots);
     fs::remove_file(&log)?;
-    outcome?;
+    for cut in outcome? {
+        boot_after(bench, &cut).with_context(|| format!("booted after a {}", cut.place))?;
+    }
     let end =
         examine::replayed(bench.kind, fs::read(&path)?, false).context("the disk at the end")?;
     ensure!(end == RECORDS, "{end} of {RECORDS} records at the end");
     Ok(())
 }
 
-fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize) -> Result<()> {
+/// The appliance itself finds on the disk what was acknowledged, and appends behind it.
+fn boot_after(bench: &Bench, cut: &Cut) -> Result<()> {
+    let disk = bench.disk("boot")?;
+    fs::write(&disk.path, &cut.disk)?;
+    let mut life = bench.boot(disk)?;
+    let count = life.count()?;
+    ensure!(
+        count >= cut.required,
+        "{count} records, {} were acknowledged",
+        cut.required
+    );
+    life.append(count)?;
+    life.check_newest(count + 1)
+}
+
+/// Examines `cuts` disks and returns `boots` of them.
+fn examine_cuts(
+    kind: Kind,
+    before: Vec<u8>,
+    recording: &Recording,
+    cuts: usize,
+    boots: usize,
+) -> Result<Vec<Cut>> {
     let spans = recording.spans();
     ensure!(
         spans.len() as u64 > RECORDS,
@@ -203,7 +252,7 @@ fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize)
         spans.len()
     );
     let mut random = Random(0x7063_7574);
-    let mut disk = before;
+    let (mut disk, mut chosen, mut examined) = (before, Vec::new(), 0);
     // The record that was sent last when a write with it was seen: all before it were acknowledged.
     let mut sent = 0;
     for (nth, span) in spans.iter().enumerate() {
@@ -211,7 +260,7 @@ fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize)
         let share = cuts * (nth + 1) / spans.len() - cuts * nth / spans.len();
         for round in 0..share {
             let end = usize::try_from(random.below(span.len() as u64 + 1))?;
-            let seen = span[..end].iter().filter_map(recording::Write::newest);
+            let seen = span[..end].iter().filter_map(|write| write.newest);
             let required = seen.fold(sent, u64::max);
             let mut rebuilt = disk.clone();
             let keep = random.below(3);
@@ -227,6 +276,14 @@ fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize)
                     spans.len()
                 )
             };
+            if (examined * boots + cuts / 2) / cuts > chosen.len() {
+                chosen.push(Cut {
+                    place: context(),
+                    disk: rebuilt.clone(),
+                    required,
+                });
+            }
+            examined += 1;
             let with_checker = (nth + round) % 10 == 0;
             let found = examine::replayed(kind, rebuilt, with_checker).with_context(context)?;
             if found < required {
@@ -237,11 +294,11 @@ fn examine_cuts(kind: Kind, before: Vec<u8>, recording: &Recording, cuts: usize)
             }
         }
         for write in *span {
-            sent = sent.max(write.newest().unwrap_or(0));
+            sent = sent.max(write.newest.unwrap_or(0));
             write.apply(&mut disk, || true);
         }
     }
-    Ok(())
+    Ok(chosen)
 }
 
 /// Kills QEMU in the middle of appends, `lives` times on the same disk.
@@ -251,17 +308,14 @@ fn kills(bench: &Bench, lives: u64) -> Result<()> {
     let mut acknowledged = 0;
     for life in 0..=lives {
         let mut running = bench.boot(disk.clone())?;
-        let count = running.ask("count")?;
-        let count: u64 = count.strip_prefix("count ").context("no count")?.parse()?;
+        let count = running.count()?;
         ensure!(
             count >= acknowledged,
             "life {life}: {count} records, {acknowledged} were acknowledged"
         );
-        for number in (0..count).rev().take(50) {
-            let expected = format!("record {}", examine::record(number));
-            let found = running.ask(&format!("get {number}"))?;
-            ensure!(found == expected, "life {life}: record {number} is {found}");
-        }
+        running
+            .check_newest(count)
+            .with_context(|| format!("life {life}"))?;
         acknowledged = count;
         if life == lives {
             break;

@@ -32,6 +32,8 @@ pub(super) struct Recording {
 pub(super) struct Write {
     sector: usize,
     bytes: Vec<u8>,
+    /// The highest number of a record that the bytes show.
+    pub(super) newest: Option<u64>,
 }
 
 impl Recording {
@@ -64,6 +66,7 @@ impl Recording {
                 log.read_exact(&mut bytes)?;
                 recording.writes.push(Write {
                     sector: usize::try_from(word(&entry, 0))?,
+                    newest: examine::numbers(&bytes).max(),
                     bytes,
                 });
             }
@@ -91,11 +94,6 @@ impl Write {
                 disk[at..at + SECTOR].copy_from_slice(bytes);
             }
         }
-    }
-
-    /// The highest number of a record that the bytes show.
-    pub(super) fn newest(&self) -> Option<u64> {
-        examine::numbers(&self.bytes).max()
     }
 }
 

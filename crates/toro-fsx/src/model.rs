@@ -1,8 +1,12 @@
 //! [`Model`]: what a file system should hold, as a map from paths to bytes.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use toro_vfs::{FileError, FileType};
 
@@ -136,7 +140,7 @@ impl Model {
         }
         let below = format!("{from}/");
         let moves = |path: &str| path == from || path.starts_with(&below);
-        let (moved, stays) = std::mem::take(&mut self.0)
+        let (moved, stays) = core::mem::take(&mut self.0)
             .into_iter()
             .partition(|(path, _)| moves(path));
         self.0 = stays;

@@ -1,28 +1,40 @@
 //! Random operations on a file system, held against a model in plain maps.
 //!
-//! Used by the tests of every file system that can be written (`#[path]`): [`run`] draws operations from a seed and
-//! compares each answer, also the errors, with what [`model::Model`] says.
+//! Used by the tests of every file system that can be written, on the host and in an image: [`run`] draws operations from a seed and
+//! compares each answer, also the errors, with what [`model::Model`] says. The same seed does the same everywhere.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
 
 mod model;
 mod random;
 
-use std::rc::Rc;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 
 use model::{Bytes, Model};
-pub(crate) use random::Random;
-use toro_vfs::{File, FileError, FileSystem, FileType, Mounts, OpenOptions, Place};
+pub use random::Random;
+use toro_vfs::{File, FileError, FileType, OpenOptions, Place};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub struct Plan<'a> {
+    /// The empty directory in which all happens, without a slash at the end; the root is the empty text.
+    pub root: &'a str,
     /// Decides everything.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// How many operations.
-    pub(crate) operations: u64,
-    /// Files stay below this length.
-    pub(crate) max_len: u64,
+    pub operations: u64,
+    /// Files stay below this length, in bytes.
+    pub max_len: u64,
     /// Most bytes of one read or write.
-    pub(crate) max_io: u64,
+    pub max_io: u64,
 }
 
 /// Names that a run draws from; in one directory they differ in more than case.
@@ -39,9 +51,23 @@ const NAMES: [&str; 10] = [
     "x.tar.gz",
 ];
 
-/// Runs the plan over `file_system`, which is empty; panics with the seed and step where something differs.
-pub(crate) fn run(file_system: Rc<dyn FileSystem>, plan: Plan) {
-    let mut run = Run::new(file_system, plan);
+/// Runs the plan over the mounts in which `resolve` finds a path. The directory is empty again afterwards.
+///
+/// # Panics
+/// Panics with the seed and step where an answer differs from the model's.
+pub fn run<R>(resolve: R, plan: Plan<'_>)
+where
+    R: for<'p> Fn(&'p str) -> Result<Place<'p>, FileError>,
+{
+    let mut run = Run {
+        resolve,
+        model: Model::new(),
+        random: Random::new(plan.seed),
+        plan,
+        step: 0,
+        handles: Vec::new(),
+        buffer: Vec::new(),
+    };
     for step in 0..plan.operations {
         run.step = step;
         run.operate();
@@ -51,23 +77,21 @@ pub(crate) fn run(file_system: Rc<dyn FileSystem>, plan: Plan) {
     }
     run.handles.clear();
     run.compare_all();
-    let root = run.entries("/");
-    for (name, file_type) in root {
-        let path = format!("/{name}");
-        match file_type {
-            FileType::Directory => run.place(&path).remove_dir_all(),
-            FileType::File => run.place(&path).remove_file(),
-        }
-        .expect("what is there can be removed");
+    for (name, file_type) in run.entries("/") {
+        let removed = run.at(&format!("/{name}"), |place| match file_type {
+            FileType::Directory => place.remove_dir_all(),
+            FileType::File => place.remove_file(),
+        });
+        removed.expect("what is there can be removed");
     }
     assert!(run.entries("/").is_empty());
 }
 
-struct Run {
-    mounts: Mounts,
+struct Run<'a, R> {
+    resolve: R,
     model: Model,
     random: Random,
-    plan: Plan,
+    plan: Plan<'a>,
     step: u64,
     handles: Vec<Handle>,
     buffer: Vec<u8>,
@@ -79,21 +103,10 @@ struct Handle {
     append: bool,
 }
 
-impl Run {
-    fn new(file_system: Rc<dyn FileSystem>, plan: Plan) -> Self {
-        let mut mounts = Mounts::new();
-        mounts.mount("/", file_system).expect("nothing is mounted");
-        Self {
-            mounts,
-            model: Model::new(),
-            random: Random::new(plan.seed),
-            plan,
-            step: 0,
-            handles: Vec::new(),
-            buffer: Vec::new(),
-        }
-    }
-
+impl<R> Run<'_, R>
+where
+    R: for<'p> Fn(&'p str) -> Result<Place<'p>, FileError>,
+{
     fn operate(&mut self) {
         match self.random.below(100) {
             0..10 => self.open(),
@@ -111,8 +124,10 @@ impl Run {
         }
     }
 
-    fn place<'p>(&self, path: &'p str) -> Place<'p> {
-        self.mounts.resolve(path).expect("the root is mounted")
+    /// Calls `call` with the place of `path`.
+    fn at<T>(&self, path: &str, call: impl FnOnce(Place<'_>) -> T) -> T {
+        let path = [self.plan.root, path].concat();
+        call((self.resolve)(&path).expect("something is mounted there"))
     }
 
     /// A path of one to three names, often one that is there.
@@ -129,7 +144,7 @@ impl Run {
     }
 
     #[track_caller]
-    fn same<T: PartialEq + std::fmt::Debug>(&self, found: T, expected: T, what: &str) {
+    fn same<T: PartialEq + fmt::Debug>(&self, found: T, expected: T, what: &str) {
         let (seed, step) = (self.plan.seed, self.step);
         assert_eq!(found, expected, "{what}; seed {seed}, step {step}");
     }
@@ -148,7 +163,7 @@ impl Run {
             .create(create)
             .create_new(create_new)
             .truncate(truncate);
-        let found = self.place(&path).open_with(&options);
+        let found = self.at(&path, |place| place.open_with(&options));
         let expected = self.model.open(&path, create, create_new, truncate);
         let found_kind = found.as_ref().map(|_| ()).map_err(|error| *error);
         let expected_kind = expected.as_ref().map(|_| ()).map_err(|error| *error);
@@ -171,35 +186,35 @@ impl Run {
 
     fn create_dir(&mut self) {
         let path = self.path();
-        let found = self.place(&path).create_dir();
+        let found = self.at(&path, |place| place.create_dir());
         let expected = self.model.create_dir(&path);
         self.same(found, expected, &format!("create_dir {path}"));
     }
 
     fn remove_dir(&mut self) {
         let path = self.path();
-        let found = self.place(&path).remove_dir();
+        let found = self.at(&path, |place| place.remove_dir());
         let expected = self.model.remove_dir(&path);
         self.same(found, expected, &format!("remove_dir {path}"));
     }
 
     fn remove_file(&mut self) {
         let path = self.path();
-        let found = self.place(&path).remove_file();
+        let found = self.at(&path, |place| place.remove_file());
         let expected = self.model.remove_file(&path);
         self.same(found, expected, &format!("remove_file {path}"));
     }
 
     fn rename(&mut self) {
         let (from, to) = (self.path(), self.path());
-        let found = self.place(&from).rename(self.place(&to));
+        let found = self.at(&from, |from| self.at(&to, |to| from.rename(to)));
         let expected = self.model.rename(&from, &to);
         self.same(found, expected, &format!("rename {from} to {to}"));
     }
 
     fn metadata(&mut self) {
         let path = self.path();
-        let found = self.place(&path).metadata();
+        let found = self.at(&path, |place| place.metadata());
         let found = found.map(|metadata| (metadata.is_dir(), metadata.is_file(), metadata.len()));
         // What a directory's length is, is the file system's affair.
         let found = found.map(|(dir, file, len)| (dir, file, if dir { 0 } else { len }));
@@ -212,14 +227,16 @@ impl Run {
         match self.model.entries(&path) {
             Ok(expected) => self.same(self.entries(&path), expected, &format!("list {path}")),
             Err(error) => {
-                let found = self.place(&path).read_dir().err();
+                let found = self.at(&path, |place| place.read_dir()).err();
                 self.same(found, Some(error), &format!("list {path}"));
             }
         }
     }
 
     fn entries(&self, path: &str) -> Vec<(String, FileType)> {
-        let listed = self.place(path).read_dir().expect("it is a directory");
+        let listed = self
+            .at(path, |place| place.read_dir())
+            .expect("it is a directory");
         let mut entries: Vec<_> = listed
             .map(|entry| entry.expect("it can be read"))
             .map(|entry| (entry.name().to_owned(), entry.file_type()))
@@ -254,7 +271,7 @@ impl Run {
         let Some(at) = self.handle() else { return };
         let len = self.random.below(self.plan.max_io + 1);
         let offset = self.random.below(self.plan.max_len - len);
-        let fill = self.random.next();
+        let fill = self.random.next_u64();
         self.buffer.clear();
         self.buffer
             .extend((0..len).map(|at| (fill.wrapping_add(at * at)).to_le_bytes()[0]));
@@ -291,7 +308,7 @@ impl Run {
                 self.same(self.entries(path), expected, &format!("all of {path}"));
                 continue;
             };
-            let found = self.place(path).open().expect("it is there");
+            let found = self.at(path, |place| place.open()).expect("it is there");
             let found = read(&found, 0, bytes.borrow().len() + 1);
             let same = found.as_deref() == Ok(&bytes.borrow()[..]);
             self.same(same, true, &format!("content of {path}"));
