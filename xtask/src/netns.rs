@@ -116,6 +116,12 @@ impl Tap {
         Ok(Wire { socket, address })
     }
 
+    /// Frames that have passed so far, both ways; the calling thread must be in the namespace.
+    pub(crate) fn frames(self) -> Result<u64> {
+        let table = fs::read_to_string("/proc/thread-self/net/dev")?;
+        frames_of(&table, &self.name()).with_context(|| format!("{} is not there", self.name()))
+    }
+
     /// The address that the guest must take.
     pub(crate) fn guest(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.index, 2)
@@ -142,6 +148,17 @@ impl Tap {
             self.guest()
         ))
     }
+}
+
+/// `tap0: BYTES FRAMES` and six more columns of what came, then as many of what went.
+fn frames_of(table: &str, name: &str) -> Option<u64> {
+    let (_, columns) = table
+        .lines()
+        .filter_map(|line| line.trim().split_once(':'))
+        .find(|(interface, _)| *interface == name)?;
+    let columns: Vec<&str> = columns.split_whitespace().collect();
+    let column = |index: usize| columns.get(index)?.parse::<u64>().ok();
+    Some(column(1)? + column(9)?)
 }
 
 fn leave_host_network() -> Result<()> {
@@ -173,7 +190,16 @@ fn sysctl(key: &str, value: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tap;
+    use super::{Tap, frames_of};
+
+    #[test]
+    fn counts_frames_both_ways() {
+        let table = "Inter-| Receive | Transmit\n face |bytes packets\n\
+            \x20   lo:    7    1    0    0    0     0          0         0     7    1    0    0    0     0       0          0\n\
+            \x20 tap0: 1200   20    0    0    0     0          0         0  9000   30    0    0    0     0       0          0\n";
+        assert_eq!(frames_of(table, "tap0"), Some(50));
+        assert_eq!(frames_of(table, "tap1"), None);
+    }
 
     #[test]
     fn gives_each_tap_its_own_addresses() {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use toro_cache::Order;
 use toro_vfs::{FileError, FileType, Metadata};
 
+use crate::chain::Chain;
 use crate::nodes::{Open, ROOT};
 use crate::volume::Volume;
 
@@ -112,35 +113,35 @@ impl Volume {
         let number = u32::try_from(offset / size).map_err(|_| FileError::TooLarge)?;
         let first = self.cluster(node, number)?;
         let within = offset % size;
-        let mut count = size - within;
-        let mut last = first;
-        let mut at = number;
-        while count < most as u64 {
-            match self.next(last)? {
-                Some(next) if next == last + 1 => last = next,
-                _ => break,
+        let row = self.nodes.get(node)?.chain.row(number);
+        let mut known = row.map_or(1, |(_, count)| count);
+        while u64::from(known) * size - within < most as u64 {
+            let last = first + known - 1;
+            let Some(next) = self.next(last)? else {
+                break;
+            };
+            let chain = &mut self.nodes.get_mut(node)?.chain;
+            chain.note(number + known, next);
+            if next != last + 1 {
+                break;
             }
-            at += 1;
-            count += size;
+            known += 1;
         }
-        self.nodes.get_mut(node)?.cursor = (at, last);
+        let count = u64::from(known) * size - within;
         let count = usize::try_from(count).unwrap_or(most).min(most);
         Ok((self.geometry.place(first) + within, count))
     }
 
     /// The cluster of that number in the chain of the file.
     fn cluster(&mut self, node: u64, number: u32) -> Result<u32, FileError> {
-        let open = self.nodes.get(node)?;
-        let (mut at, mut cluster) = open.cursor;
-        if at > number {
-            (at, cluster) = (0, open.first);
-        }
+        let (mut at, mut cluster) = self.nodes.get(node)?.chain.nearest(number);
         self.geometry.check(cluster)?;
+        self.nodes.get_mut(node)?.chain.note(at, cluster);
         while at < number {
             cluster = self.next(cluster)?.ok_or(FileError::Corrupt)?;
             at += 1;
+            self.nodes.get_mut(node)?.chain.note(at, cluster);
         }
-        self.nodes.get_mut(node)?.cursor = (number, cluster);
         Ok(cluster)
     }
 
@@ -179,7 +180,7 @@ impl Volume {
             if last == 0 {
                 let open = self.nodes.get_mut(node)?;
                 open.first = chain[0];
-                open.cursor = (0, chain[0]);
+                open.chain = Chain::new(chain[0]);
             } else {
                 self.join(last, &chain)?;
             }
@@ -233,7 +234,7 @@ impl Volume {
             open.first = 0;
         }
         if cuts {
-            open.cursor = (0, open.first);
+            open.chain = Chain::new(open.first);
         }
         let (first, place) = (open.first, open.place);
         if let Some(place) = place {

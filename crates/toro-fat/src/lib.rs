@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+mod chain;
 mod content;
 mod directory;
 mod entry;

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use toro_vfs::{FileError, FileType};
 
+use crate::chain::Chain;
 use crate::geometry::Start;
 
 /// The number of the root, which is always open.
@@ -19,8 +20,8 @@ pub(crate) struct Open {
     pub(crate) first: u32,
     pub(crate) len: u32,
     pub(crate) modified: u64,
-    /// A cluster of the chain that was found, with its number in the chain.
-    pub(crate) cursor: (u32, u32),
+    /// What is known of its clusters; begins anew when it is cut.
+    pub(crate) chain: Chain,
     count: usize,
 }
 
@@ -117,7 +118,7 @@ impl Open {
             first,
             len,
             modified,
-            cursor: (0, first),
+            chain: Chain::new(first),
             count: 1,
         }
     }

@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 
 use super::linux_guest::{LinuxGuest, Server};
 use super::probe::Question;
+use super::rounds::Peer;
 use super::vm::{Guest, Vm};
 use super::{floor, pages, probe, progress};
 use crate::build::{self, Extras, Profile};
 use crate::netns::Tap;
-use crate::qemu::{Machine, Memory};
+use crate::qemu::{Disk, Machine, Memory, Share};
+use crate::vsock::Sockets;
 use crate::workspace::Workspace;
 
 /// Memory of a guest unless its memory is what is measured.
@@ -22,7 +24,16 @@ const MEMORY: u64 = 256;
 const FORGIVEN: u32 = 3;
 /// They name the references in every result.
 pub(crate) const REDIS: &str = "redis-server on Linux (Debian cloud kernel)";
+pub(crate) const IO: &str = "Linux (Debian cloud kernel)";
 pub(crate) const LINUX: &str = "nginx on Linux (Debian cloud kernel)";
+
+/// What a guest has besides memory, a processor and a card.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hardware {
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) shares: Vec<Share>,
+    pub(crate) vsock: Option<Sockets>,
+}
 
 /// Files from which guests of one kind are made for any machine.
 #[derive(Debug, Clone)]
@@ -35,6 +46,7 @@ pub(crate) struct Kit {
     serves: bool,
     question: Question,
     reference: &'static str,
+    hardware: Hardware,
     /// The image before it was stripped.
     pub(super) debug: Option<PathBuf>,
 }
@@ -69,7 +81,7 @@ impl Kit {
         let www = folder.join("www");
         fs::create_dir_all(&www)?;
         for page in pages::all() {
-            fs::write(www.join(page.name), page.content)?;
+            fs::write(www.join(&page.name), page.content)?;
         }
         let archive = toro_archive::write(&www, &folder.join("www.tar"))?;
         let words = package.toro().machine.append.split_whitespace();
@@ -133,7 +145,42 @@ impl Kit {
             serves,
             question: probe::HTTP,
             reference: LINUX,
+            hardware: Hardware::default(),
         }
+    }
+
+    /// `bench-io`, built, with that hardware; `append` mounts it.
+    pub(crate) fn io(
+        workspace: &Workspace,
+        hardware: Hardware,
+        archive: Option<PathBuf>,
+        append: &str,
+    ) -> Result<Self> {
+        let image = build::build(workspace, "bench-io", Profile::Release)?;
+        let kit = Self::new("bench-io", image.path, true);
+        Ok(Self {
+            debug: Some(image.debug),
+            initrd: archive,
+            append: append.to_owned(),
+            question: probe::IO,
+            hardware,
+            ..kit
+        })
+    }
+
+    /// The reference for `bench-io`: the same commands on Linux.
+    pub(crate) fn linux_io(folder: &Path, hardware: Hardware, append: &str) -> Result<Self> {
+        let linux = LinuxGuest::prepare(&folder.join("linux-io"), Server::Io)?;
+        let kit = Self::new("Linux", linux.kernel, true);
+        Ok(Self {
+            initrd: Some(linux.initrd),
+            append: append.to_owned(),
+            is_linux: true,
+            question: probe::IO,
+            reference: IO,
+            hardware,
+            ..kit
+        })
     }
 
     /// What results call it.
@@ -157,7 +204,8 @@ impl Kit {
     pub(crate) fn guest(&self, machine: Machine, tap: Tap) -> Guest {
         let (address, gateway) = (tap.guest(), tap.host());
         let append = if self.is_linux {
-            LinuxGuest::command_line(&address.to_string(), machine != Machine::Microvm)
+            let words = LinuxGuest::command_line(&address.to_string(), machine != Machine::Microvm);
+            format!("{words} {}", self.append).trim_end().to_owned()
         } else if self.serves {
             format!("ip={address}/24,gw={gateway} {}", self.append)
                 .trim_end()
@@ -176,7 +224,16 @@ impl Kit {
             counts: false,
             tap: self.serves.then_some(tap),
             question: self.question,
+            hardware: self.hardware.clone(),
             failures_forgiven: if self.is_linux { FORGIVEN } else { 0 },
+        }
+    }
+
+    /// How a client finds a guest of this kind that has its card on `tap`.
+    pub(super) fn peer(&self, tap: Tap) -> Peer<'_> {
+        Peer {
+            tap,
+            vsock: self.hardware.vsock.as_ref(),
         }
     }
 }

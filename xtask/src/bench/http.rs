@@ -1,6 +1,6 @@
 //! `cargo xtask bench http`: the web server under load, next to nginx on Linux.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
@@ -8,7 +8,7 @@ use super::churn::{ChurnReport, churn};
 use super::guests::Kit;
 use super::plugin::Plugin;
 use super::report::Report;
-use super::rounds::{self, Client, Effort, Outcome, Side};
+use super::rounds::{self, Client, Effort, Outcome, Peer, Side};
 use super::wrk::{self, Load};
 use super::{Common, proc, progress};
 use crate::netns::Lab;
@@ -52,9 +52,9 @@ impl Client for Wrk {
     ];
     const WARM_UP: usize = 1;
 
-    fn run(load: Self::Load, address: Ipv4Addr, effort: Effort) -> Result<Outcome> {
+    fn run(load: Self::Load, peer: &Peer<'_>, effort: Effort) -> Result<Outcome> {
         let seconds = if effort == Effort::Full { 3 } else { 1 };
-        wrk::run(load, address, seconds)
+        wrk::run(load, peer.tap.guest(), seconds)
     }
 }
 

@@ -122,6 +122,7 @@ fn guest(report: &mut Report, args: &Args, kernel: &Path, unit: Unit) -> Result<
         counts: unit == Unit::Instructions,
         tap: None,
         question: super::probe::HTTP,
+        hardware: super::guests::Hardware::default(),
         failures_forgiven: 0,
     };
     let vm = Vm::start(&guest, None)?;

@@ -1,7 +1,5 @@
 //! `cargo xtask bench kv`: the key-value service under load, next to redis-server on Linux.
 
-use std::net::Ipv4Addr;
-
 use anyhow::Result;
 
 use super::Common;
@@ -9,7 +7,7 @@ use super::guests::Kit;
 use super::plugin::Plugin;
 use super::redis::{self, Load};
 use super::report::Report;
-use super::rounds::{self, Client, Effort, Outcome};
+use super::rounds::{self, Client, Effort, Outcome, Peer};
 use crate::netns::Lab;
 use crate::qemu::Machine;
 use crate::workspace::Workspace;
@@ -35,9 +33,9 @@ impl Client for RedisBenchmark {
     /// It leaves a value for GET to find.
     const WARM_UP: usize = 2;
 
-    fn run((load, quick): Self::Load, address: Ipv4Addr, effort: Effort) -> Result<Outcome> {
+    fn run((load, quick): Self::Load, peer: &Peer<'_>, effort: Effort) -> Result<Outcome> {
         let factor = if effort == Effort::Full { 3 } else { 1 };
-        redis::run(load, address, quick * factor)
+        redis::run(load, peer.tap.guest(), quick * factor)
     }
 }
 

@@ -1,8 +1,8 @@
-//! The references: nginx and redis-server on Debian's cloud kernel, each in a VM that holds nothing else.
+//! The references: nginx, redis-server and a program of ours on Debian's cloud kernel, each in a VM that holds nothing else.
 //!
-//! Everything comes from Debian packages, fetched with `apt-get download` and unpacked in a folder of our
+//! Everything but that program (`linux_io.c`) comes from Debian packages, fetched with `apt-get download` and unpacked in a folder of our
 //! own, so the machine itself stays as it is. The first file system holds the server, its libraries, the modules of
-//! the network card and a small first program (`linux_init.c`). Made once, then kept.
+//! its devices and file systems and a small first program (`linux_init.c`). Made once, then kept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,12 +11,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::content;
 use super::cpio::Archive;
-use super::pages;
+use super::pages::{self, Page};
 use crate::packages;
 use crate::process;
 
 const INIT: &str = include_str!("linux_init.c");
+/// Moves data as `appliances/bench-io` does.
+const IO: &str = include_str!("linux_io.c");
 
 /// A fair nginx: no log, files kept open, small files with `write` and large ones with `sendfile`.
 const NGINX_CONF: &str = "\
@@ -50,15 +53,18 @@ dir /tmp
 pub(crate) enum Server {
     Nginx,
     Redis,
+    /// The program of ours.
+    Io,
 }
 
 impl Server {
-    /// The Debian package, and the program in it.
-    fn program(self) -> (&'static str, &'static str) {
+    /// The Debian package, and the program in it; none for what we compile.
+    fn package(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Nginx => ("nginx", "usr/sbin/nginx"),
+            Self::Nginx => Some(("nginx", "usr/sbin/nginx")),
             // `redis-server` is a link to this one, which goes by its name.
-            Self::Redis => ("redis-server", "usr/bin/redis-check-rdb"),
+            Self::Redis => Some(("redis-server", "usr/bin/redis-check-rdb")),
+            Self::Io => None,
         }
     }
 
@@ -66,6 +72,7 @@ impl Server {
         match self {
             Self::Nginx => NGINX_CONF,
             Self::Redis => REDIS_CONF,
+            Self::Io => "",
         }
     }
 
@@ -74,6 +81,40 @@ impl Server {
         match self {
             Self::Nginx => "nginx\n-c\n/server.conf\n",
             Self::Redis => "redis-server\n/server.conf\n",
+            Self::Io => "io\n",
+        }
+    }
+
+    /// What is compiled for it.
+    fn source(self) -> &'static str {
+        match self {
+            Self::Nginx | Self::Redis => "",
+            Self::Io => IO,
+        }
+    }
+
+    /// The modules that it needs, in the order in which they must be loaded.
+    fn modules(self) -> impl Iterator<Item = &'static str> {
+        let more: &[&str] = match self {
+            Self::Nginx | Self::Redis => &[],
+            Self::Io => &IO_MODULES,
+        };
+        MODULES.iter().chain(more).copied()
+    }
+
+    /// The files below its root that it serves.
+    fn files(self) -> Vec<Page> {
+        match self {
+            Self::Nginx | Self::Redis => pages::all().into(),
+            Self::Io => content::all(),
+        }
+    }
+
+    /// Where these files are.
+    fn root(self) -> &'static str {
+        match self {
+            Self::Nginx | Self::Redis => "srv/",
+            Self::Io => "",
         }
     }
 }
@@ -89,6 +130,25 @@ const MODULES: [&str; 9] = [
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
+];
+
+/// Those of disks, sockets to the host and file systems.
+const IO_MODULES: [&str; 15] = [
+    "drivers/block/virtio_blk",
+    "net/vmw_vsock/vsock",
+    "net/vmw_vsock/vmw_vsock_virtio_transport_common",
+    "net/vmw_vsock/vmw_vsock_virtio_transport",
+    "fs/fuse/fuse",
+    "fs/fuse/virtiofs",
+    "fs/nls/nls_cp437",
+    "fs/nls/nls_ascii",
+    "fs/fat/fat",
+    "fs/fat/vfat",
+    "lib/crc16",
+    "fs/mbcache",
+    "fs/jbd2/jbd2",
+    "crypto/crc32c_generic",
+    "fs/ext4/ext4",
 ];
 
 /// What the guest consists of.
@@ -110,7 +170,9 @@ impl LinuxGuest {
         let (stamp, recipe) = (
             folder.join("recipe"),
             format!(
-                "{INIT}{}{}padded\n",
+                "{INIT}{}{}{}{}padded\n",
+                server.source(),
+                server.modules().collect::<Vec<_>>().join("\n"),
                 server.configuration(),
                 server.command()
             ),
@@ -121,11 +183,13 @@ impl LinuxGuest {
         eprintln!("preparing the Linux guest in {} (once)", folder.display());
         fs::create_dir_all(folder)?;
         let kernel_tree = packages::kernel(folder)?;
-        let server_tree = packages::server(folder, server.program().0)?;
+        let package = server.package();
+        let server_tree = package.map(|(package, _)| packages::server(folder, package));
+        let server_tree = server_tree.transpose()?;
         fs::write(&guest.kernel, unpack_kernel(&only_kernel(&kernel_tree)?)?)?;
         fs::write(
             &guest.initrd,
-            file_system(folder, server, &kernel_tree, &server_tree)?,
+            file_system(folder, server, &kernel_tree, server_tree.as_deref())?,
         )?;
         fs::write(&stamp, &recipe)?;
         Ok(guest)
@@ -209,7 +273,12 @@ fn unpack_kernel(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The archive that the kernel unpacks as its root.
-fn file_system(folder: &Path, server: Server, kernel: &Path, tree: &Path) -> Result<Vec<u8>> {
+fn file_system(
+    folder: &Path,
+    server: Server,
+    kernel: &Path,
+    tree: Option<&Path>,
+) -> Result<Vec<u8>> {
     let mut root = Archive::default();
     for path in [
         "dev",
@@ -222,6 +291,7 @@ fn file_system(folder: &Path, server: Server, kernel: &Path, tree: &Path) -> Res
         "lib64",
         "lib",
         "modules.d",
+        content::FOLDER,
     ] {
         root.folder(path);
     }
@@ -234,22 +304,25 @@ fn file_system(folder: &Path, server: Server, kernel: &Path, tree: &Path) -> Res
     ] {
         root.folder(path);
     }
-    root.file("init", &compile_init(folder)?);
+    root.file("init", &compile(folder, "init", INIT)?);
     root.file("server.conf", server.configuration().as_bytes());
     root.file("command", server.command().as_bytes());
     root.file("etc/passwd", b"root:x:0:0:root:/:/bin/false\n");
     root.file("etc/group", b"root:x:0:\n");
-    for page in pages::all() {
-        root.file(&format!("srv/{}", page.name), &page.content);
+    for page in server.files() {
+        root.file(&format!("{}{}", server.root(), page.name), &page.content);
     }
-    add_modules(&mut root, kernel)?;
-    add_server(&mut root, &tree.join(server.program().1), tree)?;
+    add_modules(&mut root, kernel, server)?;
+    match server.package().zip(tree) {
+        Some(((_, program), tree)) => add_server(&mut root, &tree.join(program), tree)?,
+        None => root.file("bin/server", &compile(folder, "io", server.source())?),
+    }
     Ok(root.finish())
 }
 
-fn compile_init(folder: &Path) -> Result<Vec<u8>> {
-    let (source, program) = (folder.join("init.c"), folder.join("init"));
-    fs::write(&source, INIT)?;
+fn compile(folder: &Path, name: &str, text: &str) -> Result<Vec<u8>> {
+    let (source, program) = (folder.join(format!("{name}.c")), folder.join(name));
+    fs::write(&source, text)?;
     process::run(
         Command::new("gcc")
             .args(["-O2", "-static", "-s", "-o"])
@@ -259,10 +332,10 @@ fn compile_init(folder: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(program)?)
 }
 
-fn add_modules(root: &mut Archive, tree: &Path) -> Result<()> {
+fn add_modules(root: &mut Archive, tree: &Path, server: Server) -> Result<()> {
     let all = process::output(Command::new("find").arg(tree).args(["-name", "*.ko*"]))?;
     let mut list = String::new();
-    for module in MODULES {
+    for module in server.modules() {
         let ending = |path: &&str| path.ends_with(".ko") || path.ends_with(".ko.xz");
         let named = |path: &&str| path.contains(&format!("/{module}.ko"));
         let Some(path) = all.lines().filter(ending).find(named) else {

@@ -1,7 +1,8 @@
-/* The first and only program of the Linux guest besides its server: loads the modules of the network
- * card, sets the address, starts the server.
+/* The first and only program of the Linux guest besides its server: loads the modules of its devices
+ * and file systems, sets the address, mounts, starts the server.
  *
- * The kernel hands it `toro_ip=A.B.C.D` (a /24) and `toro_bus=pci|mmio` from its command line in the environment.
+ * The kernel hands it `toro_ip=A.B.C.D` (a /24), `toro_bus=pci|mmio` and perhaps `toro_mount=PATH:KIND:SOURCE,...` from its
+ * command line in the environment. The source `disk` is the disk that holds such a file system.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +65,24 @@ static void interface_up(int socket, const char *name, const char *address)
         perror(name);
 }
 
+/* Mounts what the words say. Buses number disks in orders of their own, so each is tried. */
+static void mount_all(char *words)
+{
+    for (char *word = words ? strtok(words, ",") : NULL; word; word = strtok(NULL, ",")) {
+        char path[64], kind[16], source[32], disk[] = "/dev/vda";
+        if (sscanf(word, "%63[^:]:%15[^:]:%31s", path, kind, source) != 3)
+            continue;
+        mkdir(path, 0755);
+        unsigned long flags = strcmp(kind, "ext4") ? 0 : MS_RDONLY;
+        int is_disk = !strcmp(source, "disk"), failed = -1;
+        do
+            failed = mount(is_disk ? disk : source, path, kind, flags, "");
+        while (failed && is_disk && ++disk[7] < 'e');
+        if (failed)
+            perror(word);
+    }
+}
+
 int main(void)
 {
     mount("dev", "/dev", "devtmpfs", 0, 0);
@@ -80,6 +100,7 @@ int main(void)
     set("/proc/sys/net/core/somaxconn", "1024");
     set("/proc/sys/net/ipv4/tcp_wmem", "4096 2097152 8388608");
     set("/proc/sys/net/ipv4/tcp_slow_start_after_idle", "0");
+    mount_all(getenv("toro_mount"));
     struct rlimit files = {65536, 65536};
     setrlimit(RLIMIT_NOFILE, &files);
     puts("linux: starting the server");

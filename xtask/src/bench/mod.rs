@@ -1,16 +1,20 @@
 //! `cargo xtask bench`: measures images next to a Linux guest, and writes a table, a plot and JSON.
 //!
-//! [`boot`], [`http`], [`kv`] and [`kernel`] are the verbs; all fill a [`report`]. What is booted is described in [`guests`], watched
-//! in [`vm`], asked by [`probe`], loaded by [`wrk`], [`redis`] and [`churn`], counted by [`plugin`]. Nothing leaves the
+//! [`boot`], [`http`], [`kv`], [`devices`], [`files`] and [`kernel`] are the verbs; all fill a [`report`]. What is booted is described in [`guests`], watched
+//! in [`vm`], asked by [`probe`], loaded by [`wrk`], [`redis`], [`io`] and [`churn`], counted by [`plugin`]. Nothing leaves the
 //! namespace of [`crate::netns`], and nothing survives the program. [`profile`] is a verb of its own. `docs/benchmarks.md` tells the method.
 
 mod boot;
 pub(crate) mod churn;
+mod content;
 mod cpio;
+mod devices;
+mod files;
 mod floor;
 mod footprint;
 mod guests;
 mod http;
+mod io;
 mod kernel;
 mod kv;
 mod linux_guest;
@@ -24,6 +28,7 @@ pub(crate) mod profile;
 mod redis;
 mod report;
 mod rounds;
+mod scratch;
 mod stats;
 mod table;
 mod vm;
@@ -50,6 +55,10 @@ enum Bench {
     Http(http::Args),
     /// The key-value service under load, next to redis-server.
     Kv(kv::Args),
+    /// Disk, network card and sockets to the host, next to the same program on Linux.
+    Devices(devices::Args),
+    /// File systems, next to the same program on Linux.
+    Files(files::Args),
     /// Threads, timers and memory: in an image, and next to the same work on the host.
     Kernel(kernel::Args),
 }
@@ -69,6 +78,9 @@ struct Common {
     /// Without the images of this project: checks the harness itself.
     #[arg(long)]
     no_toro: bool,
+    /// Only the cases whose name holds this text.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
 }
 
 impl Common {
@@ -76,6 +88,11 @@ impl Common {
     fn runs(&self, usual: usize, quick: usize) -> usize {
         self.runs
             .map_or(if self.quick { quick } else { usual }, usize::from)
+    }
+
+    /// Whether the case of that name is to be measured.
+    fn wants(&self, case: &str) -> bool {
+        case.contains(&self.only)
     }
 }
 
@@ -86,6 +103,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         Bench::Boot(args) => boot::main(args)?,
         Bench::Http(args) => http::main(args)?,
         Bench::Kv(args) => kv::main(args)?,
+        Bench::Devices(args) => devices::main(args)?,
+        Bench::Files(args) => files::main(args)?,
         Bench::Kernel(args) => kernel::main(args)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub(crate) struct Page {
     /// Its path below the root of the server.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// What it holds.
     pub(crate) content: Vec<u8>,
 }
@@ -21,11 +21,11 @@ pub(crate) fn all() -> [Page; 2] {
         .collect();
     [
         Page {
-            name: "index.html",
+            name: "index.html".to_owned(),
             content: small(),
         },
         Page {
-            name: "1m.bin",
+            name: "1m.bin".to_owned(),
             content: large,
         },
     ]

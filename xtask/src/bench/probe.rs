@@ -38,6 +38,13 @@ pub(crate) const RESP: Question = Question {
     answers: [b"+PONG", b"+PONG"],
 };
 
+/// For the guests that move data.
+pub(crate) const IO: Question = Question {
+    port: super::io::PORT,
+    request: b"ping\n",
+    answers: [b"done\n", b"done\n"],
+};
+
 /// One attempt: a connection, and how far it has got.
 struct Attempt {
     question: Question,

@@ -114,6 +114,33 @@ pub(crate) fn pin_vm(pid: u32) -> Result<()> {
     Ok(())
 }
 
+/// The running thread, and what it starts, kept on [`CLIENT_CORE`] until this value is dropped.
+#[derive(Debug)]
+pub(crate) struct OnClientCore(Option<CpuSet>);
+
+impl OnClientCore {
+    /// Moves the thread there; does nothing on a machine with one core.
+    pub(crate) fn enter() -> Result<Self> {
+        if !can_pin() {
+            return Ok(Self(None));
+        }
+        let before = sched_getaffinity(Pid::from_raw(0))?;
+        let mut set = CpuSet::new();
+        set.set(CLIENT_CORE)?;
+        sched_setaffinity(Pid::from_raw(0), &set)?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for OnClientCore {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // It may run where it ran before.
+            let _ = sched_setaffinity(Pid::from_raw(0), before);
+        }
+    }
+}
+
 /// True if this process may use both cores that a measurement needs.
 pub(crate) fn can_pin() -> bool {
     sched_getaffinity(Pid::from_raw(0)).is_ok_and(|set| {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::proc;
-use super::rounds::Outcome;
+use super::rounds::{Latency, Outcome};
 use crate::process;
 
 /// One run of `redis-benchmark`.
@@ -60,8 +60,7 @@ fn parse(text: &str, command: &str) -> Option<Outcome> {
     match fields[..] {
         [rate, _, _, p50_ms, _, p99_ms, _] => Some(Outcome {
             rate,
-            p50_ms,
-            p99_ms,
+            latency: Some(Latency { p50_ms, p99_ms }),
             ..Outcome::default()
         }),
         _ => None,
@@ -79,8 +78,9 @@ mod tests {
             \"p99_latency_ms\",\"max_latency_ms\"\n\
             \"GET\",\"7462.69\",\"6.616\",\"0.416\",\"6.415\",\"9.583\",\"12.239\",\"31.103\"\n";
         let outcome = parse(report, "get").expect("a whole report");
+        let latency = outcome.latency.expect("redis-benchmark measures it");
         assert_eq!(
-            (outcome.rate, outcome.p50_ms, outcome.p99_ms),
+            (outcome.rate, latency.p50_ms, latency.p99_ms),
             (7462.69, 6.415, 12.239)
         );
         assert_eq!(parse(report, "set"), None);

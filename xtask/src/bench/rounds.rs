@@ -1,9 +1,8 @@
-//! Two servers under the same loads, in turns: the frame of `bench http` and `bench kv`.
+//! Two servers under the same loads, in turns: the frame of `bench http`, `kv`, `devices` and `files`.
 //!
 //! Both VMs stay booted and take turns; the one that waits is stopped, so it costs nothing. The client and the rest
 //! of QEMU share one core, the vCPU has the other. Instructions are counted in runs of their own.
 
-use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::vm::Vm;
 use super::{Common, progress};
 use crate::netns::{Lab, Tap};
 use crate::qemu::Machine;
+use crate::vsock::Sockets;
 
 /// What a client found.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -24,12 +24,43 @@ pub(crate) struct Outcome {
     pub(crate) requests: f64,
     /// Answered requests per second.
     pub(crate) rate: f64,
+    /// How long an answer took, where that was measured.
+    pub(crate) latency: Option<Latency>,
+    /// MiB that were moved per second; 0 where the requests are what counts.
+    pub(crate) throughput: f64,
+    /// Frames on the wire per second, both ways, where they were counted.
+    pub(crate) frames: Option<f64>,
+    /// Failed connects, reads and writes, time-outs, and answers that were no success.
+    pub(crate) errors: f64,
+}
+
+/// How long answers took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Latency {
     /// Half of the requests were answered within this time, in milliseconds.
     pub(crate) p50_ms: f64,
     /// 99 of 100 requests were answered within this time, in milliseconds.
     pub(crate) p99_ms: f64,
-    /// Failed connects, reads and writes, time-outs, and answers that were no success.
-    pub(crate) errors: f64,
+}
+
+impl Latency {
+    /// Of answers that took so many milliseconds each; `None` if there were none.
+    pub(crate) fn of(mut times: Vec<f64>) -> Option<Self> {
+        times.sort_by(f64::total_cmp);
+        let last = times.len().checked_sub(1)?;
+        Some(Self {
+            p50_ms: times[last / 2],
+            p99_ms: times[last * 99 / 100],
+        })
+    }
+}
+
+/// How a client finds a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer<'a> {
+    pub(super) tap: Tap,
+    /// Its sockets of this host, if it has some.
+    pub(super) vsock: Option<&'a Sockets>,
 }
 
 /// How much of a load is wanted.
@@ -51,9 +82,16 @@ pub(super) trait Client {
     const CASES: &'static [(&'static str, Self::Load)];
     /// The load that warms a server up.
     const WARM_UP: usize;
+    /// What a load consists of: requests, say.
+    const UNIT: &'static str = "request";
 
-    /// Puts `load` on the server at `address` from the client's core.
-    fn run(load: Self::Load, address: Ipv4Addr, effort: Effort) -> Result<Outcome>;
+    /// Has the server do what goes before `load` and is not measured.
+    fn prepare(_load: Self::Load, _peer: &Peer<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Puts `load` on the server at `peer` from the client's core.
+    fn run(load: Self::Load, peer: &Peer<'_>, effort: Effort) -> Result<Outcome>;
 }
 
 /// One of the two that are compared, booted and warm.
@@ -104,8 +142,14 @@ impl<'a> Side<'a> {
         let (vm, _) = guests::boot_server(&guest, guests::patience(kit), None)?;
         vm.pin()?;
         // Work left over from the start, and the first translation of the code, are not what is measured.
-        C::run(C::CASES[C::WARM_UP].1, tap.guest(), Effort::Little)?;
-        Ok(Self { kit, tap, vm })
+        let side = Self { kit, tap, vm };
+        C::run(C::CASES[C::WARM_UP].1, &side.peer(), Effort::Little)?;
+        Ok(side)
+    }
+
+    /// How a client finds this side.
+    pub(super) fn peer(&self) -> Peer<'_> {
+        self.kit.peer(self.tap)
     }
 
     /// Loads this side and enters what came out.
@@ -118,24 +162,59 @@ impl<'a> Side<'a> {
         let name = self.kit.name();
         progress(&format!("{case}: {name}"));
         self.vm.resume()?;
+        let peer = self.peer();
+        C::prepare(load, &peer)?;
         let before = self.vm.cpu_time();
-        let outcome = C::run(load, self.tap.guest(), effort)?;
+        let outcome = C::run(load, &peer, effort)?;
         let cpu = self.vm.cpu_time().since(before);
         self.vm.pause()?;
         if outcome.errors > 0.0 {
             report.note(format!("{case}: {} errors with {name}", outcome.errors));
         }
-        let vcpu_us = cpu.vcpu.as_secs_f64() * 1e6 / outcome.requests.max(1.0);
-        let reference = self.kit.reference();
-        let mut add = |metric: &str, unit: &str, value: f64| {
-            report.series(case, metric, unit).add(reference, value);
-        };
-        add("rate", "requests/s", outcome.rate);
-        add("latency, median", "ms", outcome.p50_ms);
-        add("latency, 99th percentile", "ms", outcome.p99_ms);
-        add("guest CPU for a request", "µs", vcpu_us);
+        enter(
+            report,
+            C::UNIT,
+            case,
+            self.kit.reference(),
+            &outcome,
+            cpu.vcpu,
+        );
         Ok(())
     }
+}
+
+/// Enters what a client found, and the CPU time that the guest took for it.
+fn enter(
+    report: &mut Report,
+    unit: &str,
+    case: &str,
+    reference: Option<&str>,
+    outcome: &Outcome,
+    vcpu: Duration,
+) {
+    let mut add = |metric: &str, unit: &str, value: f64| {
+        report.series(case, metric, unit).add(reference, value);
+    };
+    // A clock that has not moved makes no rate.
+    let seconds = vcpu.as_secs_f64().max(1e-6);
+    add("rate", &format!("{unit}s/s"), outcome.rate);
+    if let Some(latency) = outcome.latency {
+        add("latency, median", "ms", latency.p50_ms);
+        add("latency, 99th percentile", "ms", latency.p99_ms);
+    }
+    if let Some(frames) = outcome.frames {
+        add("frames on the wire", "frames/s", frames);
+    }
+    if outcome.throughput > 0.0 {
+        add("throughput", "MiB/s", outcome.throughput);
+    }
+    let each_us = seconds * 1e6 / outcome.requests.max(1.0);
+    add(&format!("guest CPU per {unit}"), "µs", each_us);
+    add(
+        "rate for a guest CPU-second",
+        &format!("{unit}s/s"),
+        outcome.requests / seconds,
+    );
 }
 
 /// Rates, latencies and CPU time, all sides taking turns.
@@ -157,7 +236,7 @@ fn rates<C: Client>(
     } else {
         Effort::Full
     };
-    for &case in C::CASES {
+    for &case in C::CASES.iter().filter(|(name, _)| common.wants(name)) {
         for run in 0..common.runs(5, 2) {
             // Each round in the other direction, so that no side always follows the same neighbour.
             let mut order: Vec<&Side<'_>> = sides.iter().collect();
@@ -197,15 +276,18 @@ fn instructions<C: Client>(
     report
         .series("idle", "guest instructions", "instructions/s")
         .add(kit.reference(), idle);
-    C::run(C::CASES[C::WARM_UP].1, tap.guest(), Effort::Little)?;
-    for &(case, load) in C::CASES {
+    let peer = kit.peer(tap);
+    C::run(C::CASES[C::WARM_UP].1, &peer, Effort::Little)?;
+    let metric = format!("guest instructions per {}", C::UNIT);
+    for &(case, load) in C::CASES.iter().filter(|(name, _)| common.wants(name)) {
         for _ in 0..common.runs(3, 1) {
             progress(&format!("{case}: instructions of {}", kit.name()));
+            C::prepare(load, &peer)?;
             let before = executed()?;
-            let outcome = C::run(load, tap.guest(), Effort::Little)?;
+            let outcome = C::run(load, &peer, Effort::Little)?;
             let each = (executed()? - before) / outcome.requests.max(1.0);
             report
-                .series(case, "guest instructions for a request", "instructions")
+                .series(case, &metric, "instructions")
                 .add(kit.reference(), each);
         }
     }

@@ -14,10 +14,12 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::guests::Hardware;
 use super::probe::Question;
 use super::proc::{self, CpuTime};
 use crate::netns::Tap;
-use crate::qemu::{self, Boot, Machine, Memory, Net};
+use crate::qemu::{self, Boot, FileServer, Machine, Memory, Net};
+use crate::vsock::Backend;
 
 /// Everything that makes one VM.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub(crate) struct Guest {
     pub(crate) tap: Option<Tap>,
     /// What shows that it serves.
     pub(crate) question: Question,
+    /// Its disks, folders and sockets.
+    pub(crate) hardware: Hardware,
     /// How often it may fail to boot before that counts.
     pub(crate) failures_forgiven: u32,
 }
@@ -52,6 +56,9 @@ pub(crate) struct Vm {
     child: Child,
     started: Instant,
     console: Arc<Console>,
+    /// What runs beside QEMU, and as long.
+    _servers: Vec<FileServer>,
+    _backend: Option<Backend>,
 }
 
 /// What came out of the serial port so far, each line with the time of its end.
@@ -70,7 +77,13 @@ struct ConsoleState {
 impl Vm {
     /// Starts `guest`, with a TCG plugin if `plugin` names one; returns as soon as QEMU is executed.
     pub(crate) fn start(guest: &Guest, plugin: Option<&str>) -> Result<Self> {
-        let mut command = command(guest, plugin);
+        let machine = machine(guest, plugin);
+        let (servers, backend) = {
+            let _core = proc::OnClientCore::enter()?;
+            let backend = guest.hardware.vsock.as_ref().map(Backend::start);
+            (machine.serve()?, backend.transpose()?)
+        };
+        let mut command = mortal(&machine);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -85,6 +98,8 @@ impl Vm {
             child,
             started,
             console,
+            _servers: servers,
+            _backend: backend,
         })
     }
 
@@ -224,7 +239,7 @@ impl Console {
 }
 
 /// QEMU with the machine that all sides share: the plainest CPU.
-fn command(guest: &Guest, plugin: Option<&str>) -> Command {
+fn machine(guest: &Guest, plugin: Option<&str>) -> qemu::Vm {
     let boot = Boot::Kernel {
         elf: guest.kernel.clone(),
         initrd: guest.initrd.clone(),
@@ -240,7 +255,7 @@ fn command(guest: &Guest, plugin: Option<&str>) -> Command {
     if guest.counts {
         extra.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
     }
-    let machine = qemu::Vm {
+    qemu::Vm {
         memory: guest.memory,
         cores: guest.cores,
         net: guest
@@ -248,8 +263,15 @@ fn command(guest: &Guest, plugin: Option<&str>) -> Command {
             .map_or(Net::None, |tap| Net::Tap(tap.name(), tap.queues())),
         cpu: Some("qemu64".to_owned()),
         extra,
+        disks: guest.hardware.disks.clone(),
+        shares: guest.hardware.shares.clone(),
+        vsock: guest.hardware.vsock.clone(),
         ..qemu::Vm::new(guest.machine, boot)
-    };
+    }
+}
+
+/// The command that runs a machine, which ends when this program does.
+fn mortal(machine: &qemu::Vm) -> Command {
     let qemu = machine.command();
     let mut command = Command::new("setpriv");
     command

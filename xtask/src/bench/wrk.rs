@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::proc;
-use super::rounds::Outcome;
+use super::rounds::{Latency, Outcome};
 use crate::process;
 
 /// One run of `wrk`.
@@ -48,9 +48,12 @@ fn parse(text: &str) -> Option<Outcome> {
     Some(Outcome {
         requests: requests.split_whitespace().next()?.parse().ok()?,
         rate: after("Requests/sec:")?.parse().ok()?,
-        p50_ms: milliseconds(after("50%")?)?,
-        p99_ms: milliseconds(after("99%")?)?,
+        latency: Some(Latency {
+            p50_ms: milliseconds(after("50%")?)?,
+            p99_ms: milliseconds(after("99%")?)?,
+        }),
         errors: errors(text),
+        ..Outcome::default()
     })
 }
 
@@ -103,7 +106,8 @@ Transfer/sec:      2.70MB
     fn reads_a_report() {
         let outcome = parse(REPORT).expect("a whole report");
         assert_eq!((outcome.requests, outcome.rate), (6412.0, 3206.11));
-        assert_eq!((outcome.p50_ms, outcome.p99_ms), (2.9, 6.4));
+        let latency = outcome.latency.expect("wrk measures it");
+        assert_eq!((latency.p50_ms, latency.p99_ms), (2.9, 6.4));
         // The 2 and the 3 of "Non-2xx or 3xx" are no counts.
         assert_eq!(outcome.errors, 7.0);
         assert_eq!(parse("unable to connect"), None);
