@@ -71,14 +71,15 @@ toro_core_long_mode:
     mov edi, 1
     lock xadd [toro_core_counter], edi
     cmp edi, [toro_core_expected]
-    jae 3f
+    jae toro_core_left_out
     mov rax, [toro_core_stacks]
     mov rsp, [rax + rdi * 8]
     xor ebp, ebp
     call [toro_core_entry]
-3:  cli
+toro_core_left_out:
+    cli
     hlt
-    jmp 3b
+    jmp toro_core_left_out
     .text
     "#,
     gdt_pointer = const START_PAGE as u32 * 4096 + 8,

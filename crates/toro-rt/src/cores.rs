@@ -1,7 +1,8 @@
 //! The other cores: how many there are, what memory each gets, and how they start.
 //!
 //! All are started at once: they come through the door of `toro-boot` in any order and are numbered as they come. A core that does
-//! not come within [`PATIENCE`] is reported and left out; the memory that was meant for it stays unused.
+//! not come within [`PATIENCE`] is reported and left out; the memory that was meant for it stays unused. If it comes later, it finds
+//! the door closed and halts.
 
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
@@ -18,8 +19,12 @@ use toro_time::Instant;
 
 use crate::{clock, fault, heap, machine, placement};
 
-/// How long a core may take from its startup interrupt to its scheduler: a host with much to do may not run it for a while.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a core may take from its startup interrupt to the door, in time that the boot core has run: see [`wait`].
+const PATIENCE: Duration = Duration::from_secs(1);
+/// After so long the startup interrupts are sent again, as Intel's manual asks for: one that came the first time ignores it.
+const SECOND_STARTUP: Duration = Duration::from_millis(20);
+/// What passes between two looks at the clock counts as so much at most: the rest of it the host has not run the boot core.
+const LONGEST_LOOK: Duration = Duration::from_micros(100);
 /// The stack of a core's first thread, which starts the core and then ends; a guard page is below.
 const STACK: usize = 16 * 1024;
 /// How long after the reset a core is started (Intel SDM volume 3, 8.4.4.1 asks 10 ms of hardware; virtual cores need none).
@@ -102,20 +107,26 @@ pub(crate) fn start(info: &BootInfo, mut free: Ranges, cores: usize) {
     let targets = targets(info, others);
     targets.iter().for_each(|&id| apic::send_init(id));
     wait(AFTER_RESET, || false);
-    targets
-        .iter()
-        .for_each(|&id| apic::send_startup(id, START_PAGE));
+    let send_startups = || {
+        targets
+            .iter()
+            .for_each(|&id| apic::send_startup(id, START_PAGE));
+    };
     let all = || READY.load(Ordering::Acquire) == cores;
+    send_startups();
+    if !wait(SECOND_STARTUP, all) {
+        send_startups();
+    }
     if !wait(PATIENCE, all) {
-        let came = door.close();
-        warn!(
-            "{} of {cores} cores do not answer and are left out",
-            others - came as usize
-        );
-        // Those that came through the door are on their way.
-        wait(PATIENCE, || {
-            READY.load(Ordering::Acquire) == came as usize + 1
-        });
+        let last = door.close() as usize;
+        // Those that came through the door are on their way, however long a host takes to run them.
+        while READY.load(Ordering::Acquire) <= last {
+            cpu::relax();
+        }
+        let is_here = |id: u32| (1..=last).any(|core| core_local::apic_id(core) == id);
+        for &id in targets.iter().filter(|&&id| !is_here(id)) {
+            warn!("the core with APIC id {id} does not answer and is left out");
+        }
     }
     toro_sched::set_cores(READY.load(Ordering::Acquire));
     debug!(
@@ -137,13 +148,16 @@ fn targets(info: &BootInfo, others: usize) -> Vec<u32> {
 }
 
 /// Waits until `done`, but for `limit` at most; says whether it was done.
+///
+/// Only time counts in which this core runs. A host that stops the machine, or has more to run than processors, holds the other
+/// cores back as it does this one.
 fn wait(limit: Duration, done: impl Fn() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        if done() {
-            return true;
-        }
+    let (mut left, mut last) = (limit, Instant::now());
+    while !left.is_zero() && !done() {
         cpu::relax();
+        let now = Instant::now();
+        left = left.saturating_sub((now - last).min(LONGEST_LOOK));
+        last = now;
     }
     done()
 }

@@ -21,6 +21,7 @@ mod placement;
 mod protocol;
 mod services;
 mod share;
+mod silent_core;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -83,6 +84,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     errors::run(tally);
     boot::run(workspace, tally, depth);
     cores::run(workspace, tally);
+    silent_core::run(workspace, tally);
     debugger::run(workspace, tally, depth);
     placement::run(workspace, tally);
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);

@@ -130,7 +130,7 @@ fn early_data(port: u16) -> Result<()> {
     Ok(())
 }
 
-fn echoes(port: u16) -> Result<()> {
+pub(super) fn echoes(port: u16) -> Result<()> {
     let mut stream = connect(port)?;
     for len in [1, 100, 1000, 1460, 5000, 8192, 30_000] {
         let sent = pattern(len);
