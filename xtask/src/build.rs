@@ -52,6 +52,9 @@ pub(crate) struct Extras {
     /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
     #[arg(long)]
     pub(crate) virtio_fs: bool,
+    /// Put the report into the image of what every thread of every core does.
+    #[arg(long)]
+    pub(crate) dump: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -125,6 +128,7 @@ impl Extras {
             (self.multiqueue, "multiqueue"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
+            (self.dump, "dump"),
             (self.gdb, "gdb"),
         ]
         .into_iter()

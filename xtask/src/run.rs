@@ -14,11 +14,17 @@ use nix::unistd::Pid;
 use toro_archive::Archive;
 
 use crate::build::{self, Extras, Image, Profile};
-use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Net, Share, Verdict, Vm};
+use crate::qemu::{
+    Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Net, Share, Verdict, Vm,
+};
 use crate::setup::Tool;
 use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
 use crate::{iso, process, setup};
+
+use self::asking::Asking;
+
+mod asking;
 
 /// The exit status of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -71,6 +77,9 @@ pub(crate) struct Args {
     /// Build the metrics in, and serve them and a status page at this port of this machine and of the appliance.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     metrics: Option<u16>,
+    /// Build in that the image can say what every thread of every core does, which Ctrl-\ asks for: to see a deadlock.
+    #[arg(long)]
+    dump: bool,
     /// Words for the kernel command line, as in "log=debug ip=dhcp".
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -166,10 +175,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     let extras = Extras {
         metrics: args.metrics.is_some(),
+        dump: args.dump,
         ..wish.extras
     };
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
-    let vm = wish.vm(&workspace, package, &image)?;
+    let mut vm = wish.vm(&workspace, package, &image)?;
+    let monitor = args.dump.then(|| Monitor::path(&package.name));
+    if let Some(path) = &monitor {
+        vm.extra.extend(Monitor::arguments(path));
+    }
     let mut command = vm.command();
     if let Some(sockets) = &vm.vsock {
         eprintln!("{}", process::shown(&sockets.command()));
@@ -197,6 +211,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    let _asking = monitor.map(Asking::start).transpose()?;
     let _servers = vm.serve()?;
     // It ends with the virtual machine.
     let _backend = vm.vsock.as_ref().map(Backend::start).transpose()?;

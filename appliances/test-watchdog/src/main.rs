@@ -9,6 +9,7 @@ extern crate alloc;
 
 use alloc::sync::Arc;
 use core::hint;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use toro::sync::Mutex;
 use toro::thread::{self, Builder, JoinHandle};
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn main() {
     match toro::env::args().next() {
         Some("report") => report(),
+        Some("deadlock") => dump_of_a_deadlock(),
+        Some("deadlock-for-ever") => stay_deadlocked(),
         Some("stand-still") => stand_still(),
         Some("run") => run(),
         _ => toro_test::run(toro_test::cases![
@@ -106,6 +109,53 @@ fn report() {
     assert_eq!(keep_last_core(Duration::ZERO).join(), Ok(()));
     drop(guard);
     toro::exit(ExitCode::Failure)
+}
+
+/// Two threads on two cores have a lock each and wait for that of the other; returns when both do.
+fn deadlock() -> [JoinHandle<()>; 2] {
+    let locks = [(); 2].map(|()| Arc::new(Mutex::new(())));
+    let held = Arc::new(AtomicUsize::new(0));
+    let threads = [("left", 0), ("right", 1)].map(|(name, core)| {
+        let (own, other) = (Arc::clone(&locks[core]), Arc::clone(&locks[1 - core]));
+        let held = Arc::clone(&held);
+        let builder = Builder::new().name(name);
+        let thread = builder.spawn_on(core, move || take_both(&own, &other, &held));
+        thread.expect("it began")
+    });
+    while held.load(Ordering::SeqCst) < 2 {
+        thread::yield_now();
+    }
+    // Both have had a turn since then when two others have had theirs, one after the other.
+    for _ in 0..2 {
+        let turns = thread::on_each_core("turn", || ()).expect("they began");
+        assert!(turns.iter().all(Result::is_ok));
+    }
+    threads
+}
+
+#[inline(never)]
+fn take_both(own: &Mutex<()>, other: &Mutex<()>, held: &AtomicUsize) {
+    let _own = own.lock();
+    held.fetch_add(1, Ordering::SeqCst);
+    while held.load(Ordering::SeqCst) < 2 {
+        thread::yield_now();
+    }
+    drop(other.lock());
+}
+
+fn dump_of_a_deadlock() {
+    let threads = deadlock();
+    thread::dump();
+    // All goes on.
+    assert!(thread::on_each_core("after", || ()).is_ok());
+    drop(threads);
+    println!("test-watchdog: after the dump");
+}
+
+fn stay_deadlocked() {
+    let [left, _right] = deadlock();
+    println!("test-watchdog: both wait");
+    assert_eq!(left.join(), Ok(()), "it never ends");
 }
 
 /// Nobody feeds the machine's watchdog any more.

@@ -43,17 +43,6 @@ impl Context {
     pub fn stack_pointer(&self) -> usize {
         self.0 as usize
     }
-
-    /// The saved frame pointer of a parked thread.
-    ///
-    /// # Safety
-    /// The thread must have been saved by [`switch`] and not be running.
-    pub unsafe fn frame_pointer(&self) -> usize {
-        // SAFETY: by the caller's duty the six words that `switch` pushed lie here.
-        let rbp = unsafe { self.0.add(5) };
-        // SAFETY: as above; RBP is the sixth.
-        unsafe { rbp.cast::<usize>().read() }
-    }
 }
 
 /// Saves the running thread in `from` and continues `to`; returns when somebody switches back to `from`.

@@ -91,6 +91,18 @@ impl TrapFrame {
             .unwrap_or("reserved")
     }
 
+    /// Goes on behind a HLT that comes next.
+    ///
+    /// The end of a non-maskable interrupt between STI and HLT lets other interrupts in before the HLT, and their wake-ups would be
+    /// slept through. Whoever halts looks again afterwards, so nothing is lost.
+    pub fn leave_halt(&mut self) {
+        const HLT: u8 = 0xF4;
+        // SAFETY: the frame is that of an interrupt, which says where the code goes on: it is mapped.
+        if unsafe { (self.rip as *const u8).read() } == HLT {
+            self.rip += 1;
+        }
+    }
+
     /// The address whose access faulted, if this is a page fault.
     pub fn fault_address(&self) -> Option<u64> {
         (self.vector == 14).then(Cr2::read_raw)

@@ -49,7 +49,7 @@ pub(crate) fn thread_on(core: usize) -> u64 {
 }
 
 fn is_on_core(seen: &Seen<'_>) -> bool {
-    matches!(seen.doing, Doing::Running | Doing::Idling)
+    matches!(seen.doing, Doing::Running | Doing::Idling(_) | Doing::Ended)
 }
 
 impl Machine for Kernel {
@@ -62,7 +62,8 @@ impl Machine for Kernel {
                 on_core: is_on_core(seen),
                 state: match seen.doing {
                     Doing::Running => "running",
-                    Doing::Idling => "waiting, its core is idle",
+                    Doing::Idling(_) => "waiting, its core is idle",
+                    Doing::Ended => "ended, its core is idle",
                     Doing::Ready => "ready",
                     Doing::Waiting("") => "waiting",
                     Doing::Waiting(reason) => reason,

@@ -180,6 +180,9 @@ pub fn enter(frame: &mut TrapFrame) -> bool {
         breakpoints::load();
         stop::go_out();
     }
+    if frame.vector == 2 {
+        frame.leave_halt();
+    }
     is_done
 }
 

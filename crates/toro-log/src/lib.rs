@@ -104,14 +104,20 @@ pub fn write(text: fmt::Arguments<'_>) {
 ///
 /// Returns whether the log could be had. If not, whoever holds it is gone for good, and so is the log.
 pub fn write_emergency(text: fmt::Arguments<'_>) -> bool {
+    // A sink reports no errors, so writing can only fail in a `Display` of the caller's.
+    with_emergency(|out| _ = out.write_fmt(text))
+}
+
+/// Lets `write` have the log as [`write_emergency`] does, and keeps all others out until it returns.
+pub fn with_emergency(write: impl FnOnce(&mut dyn Write)) -> bool {
     for _ in 0..1_000_000 {
         if let Some(mut sinks) = LOG.sinks.try_lock() {
-            let _ = Broadcast(&mut sinks).write_fmt(text);
+            write(&mut Broadcast(&mut sinks));
             return true;
         }
         core::hint::spin_loop();
     }
-    EmergencySerial.write_fmt(text).ok();
+    write(&mut EmergencySerial);
     false
 }
 

@@ -106,18 +106,14 @@ pub(crate) fn start(info: &BootInfo, mut free: Ranges, cores: usize) {
     let begun = Instant::now();
     let targets = targets(info, others);
     targets.iter().for_each(|&id| apic::send_init(id));
-    wait(AFTER_RESET, || false);
-    let send_startups = || {
-        targets
-            .iter()
-            .for_each(|&id| apic::send_startup(id, START_PAGE));
-    };
-    let all = || READY.load(Ordering::Acquire) == cores;
-    send_startups();
-    if !wait(SECOND_STARTUP, all) {
-        send_startups();
-    }
-    if !wait(PATIENCE, all) {
+    wait(AFTER_RESET, &|| false);
+    let is_whole = [SECOND_STARTUP, PATIENCE].into_iter().any(|limit| {
+        for &id in &targets {
+            apic::send_startup(id, START_PAGE);
+        }
+        wait(limit, &|| READY.load(Ordering::Acquire) == cores)
+    });
+    if !is_whole {
         let last = door.close() as usize;
         // Those that came through the door are on their way, however long a host takes to run them.
         while READY.load(Ordering::Acquire) <= last {
@@ -151,7 +147,7 @@ fn targets(info: &BootInfo, others: usize) -> Vec<u32> {
 ///
 /// Only time counts in which this core runs. A host that stops the machine, or has more to run than processors, holds the other
 /// cores back as it does this one.
-fn wait(limit: Duration, done: impl Fn() -> bool) -> bool {
+pub(crate) fn wait(limit: Duration, done: &dyn Fn() -> bool) -> bool {
     let (mut left, mut last) = (limit, Instant::now());
     while !left.is_zero() && !done() {
         cpu::relax();

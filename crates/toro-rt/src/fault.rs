@@ -14,9 +14,6 @@ use toro_arch::{core_local, cpu};
 macro_rules! report {
     ($($arg:tt)*) => { toro_log::write_emergency(format_args!($($arg)*)) };
 }
-#[cfg(feature = "watchdog")]
-pub(crate) use report;
-
 /// The core that reports a failure, counted from 1: one more while it does ends the machine at once.
 static REPORTER: AtomicUsize = AtomicUsize::new(0);
 
@@ -32,6 +29,10 @@ pub(crate) fn init() {
 }
 
 fn exception(frame: &mut TrapFrame) {
+    #[cfg(feature = "dump")]
+    if crate::dump::stand(frame) {
+        return;
+    }
     #[cfg(feature = "gdb")]
     if toro_gdbstub::enter(frame) {
         return;
@@ -39,6 +40,10 @@ fn exception(frame: &mut TrapFrame) {
     #[cfg(feature = "watchdog")]
     if frame.vector == u64::from(toro_arch::watch::TIMER) {
         return crate::watchdog::tick(frame);
+    }
+    #[cfg(feature = "dump")]
+    if crate::dump::is_answered(frame) {
+        return;
     }
     cpu::disable_interrupts();
     begin();
@@ -53,8 +58,8 @@ fn exception(frame: &mut TrapFrame) {
     }
     report!(" on core {}, {}\n{frame:?}", core_local::id(), Running);
     print_backtrace(frame.rip, frame.rbp, stack_around(frame.rbp));
-    #[cfg(feature = "watchdog")]
-    crate::watchdog::print_threads();
+    #[cfg(feature = "dump")]
+    crate::dump::print(None);
     crate::exit::end(ExitCode::Failure)
 }
 
@@ -68,8 +73,8 @@ pub(crate) fn report_stall(frame: &TrapFrame, seconds: u64) {
     let core = core_local::id();
     report!("\nwatchdog: on core {core}, {Running} has not yielded for {seconds} s\n");
     print_backtrace(frame.rip, frame.rbp, toro_sched::stack_range());
-    crate::watchdog::print_threads();
-    REPORTER.store(0, Ordering::Release);
+    crate::dump::print(None);
+    finish();
 }
 
 /// What a page fault's error code says was tried (Intel SDM volume 3, figure 4-12).
@@ -97,12 +102,12 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     // A thread that panicked while it wrote to the log holds it for ever.
     if has_log && !is_shutdown_wanted() && toro_sched::can_end_alone() {
         report!("thread ends, the others go on\n");
-        REPORTER.store(0, Ordering::Release);
+        finish();
         cpu::enable_interrupts();
         toro_sched::end_panicked()
     }
-    #[cfg(feature = "watchdog")]
-    crate::watchdog::print_threads();
+    #[cfg(feature = "dump")]
+    crate::dump::print(None);
     crate::exit::end(ExitCode::Failure)
 }
 
@@ -112,7 +117,7 @@ fn is_shutdown_wanted() -> bool {
 }
 
 /// Waits for another core's report to end; ends the machine if this core is in one already.
-fn begin() {
+pub(crate) fn begin() {
     let this = core_local::id() + 1;
     while let Err(reporter) =
         REPORTER.compare_exchange(0, this, Ordering::Acquire, Ordering::Relaxed)
@@ -123,6 +128,19 @@ fn begin() {
         }
         cpu::relax();
     }
+}
+
+/// Begins a report, unless one is under way.
+#[cfg(feature = "dump")]
+pub(crate) fn try_begin() -> bool {
+    let this = core_local::id() + 1;
+    let begun = REPORTER.compare_exchange(0, this, Ordering::Acquire, Ordering::Relaxed);
+    begun.is_ok()
+}
+
+/// Ends a report after which the image goes on.
+pub(crate) fn finish() {
+    REPORTER.store(0, Ordering::Release);
 }
 
 /// The running thread, for a message.
@@ -138,38 +156,63 @@ impl fmt::Display for Running {
 }
 
 fn print_backtrace(rip: u64, rbp: u64, stack: core::ops::Range<u64>) {
-    // SAFETY: the table lies in memory that `heap::init` spares, and nobody writes to it.
-    let symbols = unsafe { toro_backtrace::image_symbols() };
-    let mut innermost = true;
-    let line = |address: u64| {
-        let found = symbols.and_then(|symbols| {
-            if innermost {
-                symbols.lookup(address)
-            } else {
-                symbols.caller(address)
-            }
-        });
-        #[cfg(feature = "lines")]
-        let place = {
-            // A call may be the last instruction of its line.
-            let inside = address.wrapping_sub(u64::from(!innermost));
-            symbols.and_then(|symbols| symbols.line(inside))
-        };
-        innermost = false;
-        match found {
-            Some(symbol) => report!("  {address:#012x} {symbol}"),
-            None => report!("  {address:#012x}"),
-        };
-        #[cfg(feature = "lines")]
-        if let Some(place) = place {
-            report!(" at {place}");
-        }
-        report!("\n");
-    };
     report!("backtrace of build {:016x}:\n", toro_backtrace::build_id());
     // SAFETY: 1. the range is mapped; 2. this core runs nothing else, and the frames are below the caller's, or those of the thread
     // that an interrupt has stopped.
+    unsafe { backtrace(rip, rbp, stack, |line| _ = report!("  {line}\n")) };
+}
+
+/// Shows a line for the function of `rip` and for each of its callers, innermost first.
+///
+/// # Safety
+/// As [`toro_backtrace::walk`].
+pub(crate) unsafe fn backtrace(
+    rip: u64,
+    rbp: u64,
+    stack: core::ops::Range<u64>,
+    mut show: impl FnMut(Line),
+) {
+    let mut is_innermost = true;
+    let line = |address: u64| {
+        show(Line {
+            address,
+            is_innermost,
+        });
+        is_innermost = false;
+    };
+    // SAFETY: the caller's duties are the same.
     unsafe { toro_backtrace::walk(rbp, rip, stack, line) };
+}
+
+/// A line of a backtrace: the address, and what lies there if the image has its symbols.
+pub(crate) struct Line {
+    address: u64,
+    is_innermost: bool,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.address;
+        write!(f, "{address:#012x}")?;
+        // SAFETY: the table lies in memory that `heap::init` spares, and nobody writes to it.
+        let Some(symbols) = (unsafe { toro_backtrace::image_symbols() }) else {
+            return Ok(());
+        };
+        let found = if self.is_innermost {
+            symbols.lookup(address)
+        } else {
+            symbols.caller(address)
+        };
+        if let Some(symbol) = found {
+            write!(f, " {symbol}")?;
+        }
+        // A call may be the last instruction of its line.
+        #[cfg(feature = "lines")]
+        if let Some(place) = symbols.line(address.wrapping_sub(u64::from(!self.is_innermost))) {
+            write!(f, " at {place}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The memory in which frames may lie: 64 KiB upwards, but never past what is mapped.

@@ -20,6 +20,8 @@ mod debugger;
 mod disks;
 #[cfg(feature = "virtio")]
 mod drivers;
+#[cfg(feature = "dump")]
+mod dump;
 #[cfg(feature = "random")]
 mod entropy;
 mod environment;
@@ -56,6 +58,8 @@ mod watchdog;
 
 #[cfg(feature = "virtio")]
 pub use drivers::{devices, owner_of};
+#[cfg(feature = "dump")]
+pub use dump::dump;
 pub use environment::args;
 pub use exit::exit;
 #[cfg(feature = "initrd")]

@@ -14,11 +14,9 @@ use toro_arch::watch;
 use toro_time::Alarm;
 
 mod hardware;
-mod threads;
 
 pub use hardware::feeds;
 pub(crate) use hardware::start;
-pub(crate) use threads::print_threads;
 
 /// How many seconds a thread may keep its core unless the command line says otherwise.
 const PATIENCE: u64 = 10;

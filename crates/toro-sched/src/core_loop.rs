@@ -173,12 +173,6 @@ pub(crate) fn post(block: Arc<Block>) {
     }
 }
 
-/// Calls `visit` with each thread of this core that has begun and not ended for good, the youngest first.
-pub(crate) fn for_each(visit: impl FnMut(&Block)) {
-    // SAFETY: 1. the blocks on the roster are alive until `bury` takes them off, on this core.
-    let _ = CORE.try_with(|core| unsafe { core.roster.for_each(visit) });
-}
-
 /// Ends the running thread. What its frames own is not dropped: a thread that returns from its function has dropped it.
 pub fn end() -> ! {
     CORE.with(|core| {

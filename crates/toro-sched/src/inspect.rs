@@ -1,17 +1,21 @@
-//! The threads of any core, as a debugger sees them that has stopped it.
+//! The threads of any core, as a debugger or a report sees them that has stopped it.
+
+use core::ops::Range;
 
 use crate::core_loop;
 
-/// What a thread was doing when its core was stopped.
+/// What a thread was doing when its core was stopped. A reason says what it waits for, and is empty if it only parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// Its core runs it.
     Running,
-    /// Its core waits in it for something to do: it is the last that ran.
-    Idling,
+    /// It waits as the last that ran, and its core idles in it.
+    Idling(&'static str),
+    /// It has ended as the last that ran, and its core idles in it.
+    Ended,
     /// It waits for its turn.
     Ready,
-    /// It waits for what this says; empty if it only parked.
+    /// It waits.
     Waiting(&'static str),
 }
 
@@ -28,6 +32,19 @@ pub struct Seen<'a> {
     pub doing: Doing,
     /// Where the registers of a thread lie that its core is not in: R15, R14, R13, R12, RBX, RBP and the return address.
     pub stack_pointer: u64,
+    /// What it can use of its stack.
+    pub stack: Range<u64>,
+    /// Where it goes on, if its core is not in it.
+    pub resumes: Option<Frame>,
+}
+
+/// A place in a function, and its frame: where a backtrace starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The next instruction.
+    pub rip: u64,
+    /// The frame pointer.
+    pub rbp: u64,
 }
 
 /// Calls `visit` with each thread of `core`, the youngest first.
@@ -39,8 +56,9 @@ pub unsafe fn threads_of(core: usize, visit: &mut dyn FnMut(&Seen<'_>)) {
     unsafe {
         core_loop::for_each_on(core, |block, is_current| {
             let doing = match (is_current, block.word.is_waiting()) {
-                (true, false) => Doing::Running,
-                (true, true) => Doing::Idling,
+                (true, false) if block.word.is_active() => Doing::Running,
+                (true, false) => Doing::Ended,
+                (true, true) => Doing::Idling(block.reason.get()),
                 (false, false) => Doing::Ready,
                 (false, true) => Doing::Waiting(block.reason.get()),
             };
@@ -50,6 +68,8 @@ pub unsafe fn threads_of(core: usize, visit: &mut dyn FnMut(&Seen<'_>)) {
                 core,
                 doing,
                 stack_pointer: block.stack_pointer(),
+                stack: block.stack_range(),
+                resumes: (!is_current).then(|| block.resumes()).flatten(),
             });
         });
     }

@@ -36,9 +36,8 @@ mod wake;
 
 pub use core_loop::{can_end_alone, cores, end, end_panicked, init, set_cores, stats, yield_now};
 pub use idle::look_before_halt;
-pub use inspect::{Doing, Seen, threads_of};
+pub use inspect::{Doing, Frame, Seen, threads_of};
 pub use join::{JoinHandle, NoResult};
-pub use roster::{State, ThreadInfo, for_each_thread};
 pub use stats::Stats;
 pub use thread::{
     Builder, DEFAULT_STACK, SpawnError, Thread, current, is_stack_overflow, on_each_core, spawn,

@@ -1,4 +1,4 @@
-//! [`Roster`]: all threads of a core, for people who want to know what each of them does.
+//! [`Roster`]: all threads of a core, for people who want to know what each of them does; see `inspect.rs`.
 //!
 //! The links lie in the blocks. A thread joins when it begins and leaves when it is buried; switches do not touch it. Links
 //! forward are changed last when a thread joins and first when it leaves, so that a report may walk the list from an
@@ -7,7 +7,6 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::core_loop;
 use crate::thread::Block;
 
 /// A block's place on the roster.
@@ -80,48 +79,4 @@ impl Roster {
             block = this.roster.next.get();
         }
     }
-}
-
-/// What a thread does at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It runs: it is the one that asks.
-    Running,
-    /// It waits for its turn, or has just ended.
-    Ready,
-    /// It waits for what this says; empty if it only parked.
-    Waiting(&'static str),
-}
-
-/// A thread, for a report.
-#[derive(Clone, Copy, Debug)]
-pub struct ThreadInfo<'a> {
-    /// The number that no other thread has.
-    pub id: u64,
-    /// The name that it was given.
-    pub name: &'a str,
-    /// What it does.
-    pub state: State,
-}
-
-/// Calls `visit` with each thread of the running core, the youngest first.
-///
-/// # Context
-/// Any, also an exception or the watch's interrupt. `visit` must not start, end or switch threads.
-pub fn for_each_thread(mut visit: impl FnMut(ThreadInfo<'_>)) {
-    let running = core_loop::try_current().map(|block| block.id);
-    core_loop::for_each(|block| {
-        let state = if running == Some(block.id) {
-            State::Running
-        } else if block.word.is_waiting() {
-            State::Waiting(block.reason.get())
-        } else {
-            State::Ready
-        };
-        visit(ThreadInfo {
-            id: block.id,
-            name: &block.name,
-            state,
-        });
-    });
 }

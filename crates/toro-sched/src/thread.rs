@@ -17,6 +17,7 @@ use toro_arch::{core_local, paging};
 use toro_queue::{Link, Linked, WakeWord};
 use toro_sync::SpinLock;
 
+use crate::inspect::Frame;
 use crate::join::{End, JoinHandle, NoResult, Packet};
 use crate::roster::Place;
 use crate::run_queue::Queued;
@@ -28,6 +29,11 @@ pub const DEFAULT_STACK: usize = 16 * 1024 * UNOPTIMISED;
 
 /// So many times the stack takes code that is not optimised, as for a debugger: each variable has a place of its own there.
 const UNOPTIMISED: usize = if cfg!(debug_assertions) { 4 } else { 1 };
+
+/// The registers of a thread that does not run, as [`toro_arch::context`] leaves them on its stack: RBP is the last but one, then
+/// comes the address where it goes on.
+type Saved = [u64; 7];
+const SAVED_BYTES: u64 = size_of::<Saved>() as u64;
 
 /// What the scheduler knows of a thread.
 ///
@@ -136,6 +142,21 @@ impl Block {
         unsafe { &*self.context.get() }.stack_pointer() as u64
     }
 
+    /// Where the thread goes on, if it does not run and has its registers on its stack.
+    ///
+    /// # Context
+    /// The home core, or one that has stopped it.
+    pub(crate) fn resumes(&self) -> Option<Frame> {
+        let (at, stack) = (self.stack_pointer(), self.stack_range());
+        let is_inside = stack.contains(&at) && stack.end - at >= SAVED_BYTES;
+        if !is_inside || !at.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: the words lie in the thread's stack, which is mapped; nobody writes there while it does not run.
+        let [.., rbp, rip] = unsafe { (at as *const Saved).read_volatile() };
+        Some(Frame { rip, rbp })
+    }
+
     /// Takes the stack of a thread that has ended and been switched away from.
     ///
     /// # Context
@@ -159,7 +180,7 @@ impl Block {
     ///
     /// # Context
     /// The home core.
-    fn stack_range(&self) -> Range<u64> {
+    pub(crate) fn stack_range(&self) -> Range<u64> {
         let top = self.top.get();
         (self.guard.get() + paging::PAGE).min(top)..top
     }

@@ -122,6 +122,8 @@ pub mod sync {
 
 /// Cooperative threads of this core.
 pub mod thread {
+    #[cfg(feature = "dump")]
+    pub use toro_rt::dump;
     pub use toro_sched::{
         Builder, DEFAULT_STACK, JoinHandle, NoResult, SpawnError, Thread, block_on, block_on_until,
         cores, current, on_each_core, park, park_until, sleep, spawn, yield_now,

@@ -5,6 +5,7 @@
 
 mod boot;
 mod cores;
+mod deadlock;
 mod debugger;
 mod durable;
 mod errors;
@@ -88,6 +89,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     debugger::run(workspace, tally, depth);
     placement::run(workspace, tally);
     tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
+    tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

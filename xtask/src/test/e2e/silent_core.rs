@@ -49,8 +49,7 @@ fn is_left_out(workspace: &Workspace, socket: &Path) -> Result<()> {
     wish.cores = 3;
     let mut vm = wish.vm(workspace, package, &image)?;
     let stub = format!("unix:{},server=on,wait=off", socket.display());
-    vm.extra
-        .extend(["-S".to_owned(), "-gdb".to_owned(), stub]);
+    vm.extra.extend(["-S".to_owned(), "-gdb".to_owned(), stub]);
     let mut running = Running::start(&vm.command())?;
     let deadline = Instant::now() + PATIENCE;
     while !socket.exists() {
