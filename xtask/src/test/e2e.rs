@@ -12,6 +12,7 @@ mod errors;
 mod files;
 mod flood;
 mod interrupt;
+mod liars;
 mod load;
 mod malformed;
 mod mappings;
@@ -93,6 +94,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);
+    liars::run(workspace, tally, depth);
     multiqueue::run(workspace, tally, depth);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
