@@ -55,6 +55,9 @@ pub(crate) struct Extras {
     /// Put the report into the image of what every thread of every core does.
     #[arg(long)]
     pub(crate) dump: bool,
+    /// Let the machine's power button end the image in order, as `cargo xtask run` does.
+    #[arg(long)]
+    pub(crate) shutdown: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -129,6 +132,7 @@ impl Extras {
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
             (self.dump, "dump"),
+            (self.shutdown, "shutdown"),
             (self.gdb, "gdb"),
         ]
         .into_iter()

@@ -2,38 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use toro_archive::Archive;
 
 use crate::build::{self, Extras, Image, Profile};
-use crate::qemu::{
-    Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Net, Share, Verdict, Vm,
-};
+use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Net, Share, Vm};
 use crate::setup::Tool;
 use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
 use crate::{iso, process, setup};
 
-use self::asking::Asking;
-
 mod asking;
-
-/// The exit status of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
-/// How often the end of QEMU is looked for.
-const POLL: Duration = Duration::from_millis(10);
-
-/// After Ctrl-C QEMU has so long to end by itself.
-const PATIENCE: Duration = Duration::from_secs(2);
+mod execution;
 
 /// The arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -176,14 +158,13 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let extras = Extras {
         metrics: args.metrics.is_some(),
         dump: args.dump,
+        shutdown: !package.picks("shutdown"),
         ..wish.extras
     };
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
     let mut vm = wish.vm(&workspace, package, &image)?;
-    let monitor = args.dump.then(|| Monitor::path(&package.name));
-    if let Some(path) = &monitor {
-        vm.extra.extend(Monitor::arguments(path));
-    }
+    let monitor = Monitor::path("run");
+    vm.extra.extend(Monitor::arguments(&monitor));
     let mut command = vm.command();
     if let Some(sockets) = &vm.vsock {
         eprintln!("{}", process::shown(&sockets.command()));
@@ -211,12 +192,16 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if args.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    let _asking = monitor.map(Asking::start).transpose()?;
+    if args.dump {
+        asking::start(monitor.clone())?;
+    }
     let _servers = vm.serve()?;
     // It ends with the virtual machine.
     let _backend = vm.vsock.as_ref().map(Backend::start).transpose()?;
-    eprintln!("Ctrl-C ends the virtual machine");
-    execute(&mut command)
+    eprintln!("Ctrl-C ends {}", package.name);
+    let ended = execution::run(&mut command, &package.name, &monitor);
+    drop(fs::remove_file(&monitor));
+    ended
 }
 
 impl Wish {
@@ -460,48 +445,6 @@ fn command_line(words: &str, args: &[String]) -> String {
     }
     .trim()
     .to_owned()
-}
-
-/// Runs QEMU on this console until it ends; Ctrl-C ends it.
-fn execute(command: &mut Command) -> Result<ExitCode> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
-    let mut child = command
-        .spawn()
-        .context("cannot start QEMU; `cargo xtask setup` installs it")?;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if interrupted.load(Ordering::SeqCst) {
-            break end(&mut child)?;
-        }
-        thread::sleep(POLL);
-    };
-    if interrupted.load(Ordering::SeqCst) {
-        eprintln!("\nthe virtual machine was ended by Ctrl-C");
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    match Verdict::from_status(status) {
-        Verdict::Success => Ok(ExitCode::SUCCESS),
-        verdict => bail!("{verdict}"),
-    }
-}
-
-/// Asks QEMU to end, so that it leaves the terminal as it found it, and insists after a while.
-fn end(child: &mut Child) -> Result<ExitStatus> {
-    // A failure means that it has ended already.
-    let _ = kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM);
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        thread::sleep(POLL);
-    }
-    child.kill()?;
-    Ok(child.wait()?)
 }
 
 #[cfg(test)]

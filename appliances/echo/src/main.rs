@@ -21,7 +21,7 @@ fn main() {
     match toro::net::serve_on_each_core(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT), || Echo) {
         Ok(serving) => {
             toro::println!("echo: listening on port {PORT}");
-            serving.for_ever()
+            toro::net::keep_serving(serving);
         }
         Err(error) => {
             toro::println!("echo: cannot listen on port {PORT}: {error}");

@@ -35,7 +35,7 @@ fn main() {
     match toro::net::serve(address, serve::Server::new(options.memory)) {
         Ok(serving) => {
             toro::println!("resp: listening on port {port}");
-            serving.for_ever()
+            toro::net::keep_serving(serving);
         }
         Err(error) => {
             toro::println!("resp: cannot listen on port {port}: {error}");

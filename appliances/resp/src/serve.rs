@@ -42,6 +42,8 @@ pub(crate) struct Client {
     needed: usize,
     /// A string that waits for room, and how much of it is out.
     sending: Option<(Rc<Vec<u8>>, usize)>,
+    /// The connection closes when that is out.
+    is_ending: bool,
 }
 
 impl Server {
@@ -172,10 +174,19 @@ impl Service for Server {
         client.resume(output);
         if client.sending.is_some() {
             conn.set_timeout(Some(PATIENCE));
+        } else if client.is_ending {
+            conn.close();
         } else if !client.gathered.is_empty() {
             self.answer_gathered(client, conn, output);
         } else {
             conn.set_timeout(None);
+        }
+    }
+
+    fn ending(&mut self, client: &mut Client, conn: &mut Conn, _: &mut Output<'_>) {
+        client.is_ending = true;
+        if client.sending.is_none() {
+            conn.close();
         }
     }
 

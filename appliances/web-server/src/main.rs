@@ -32,7 +32,7 @@ fn main() {
     match toro::net::serve_on_each_core(address, move || serve::Server::new(root)) {
         Ok(serving) => {
             toro::println!("web-server: listening on port {port}");
-            serving.for_ever()
+            toro::net::keep_serving(serving);
         }
         Err(error) => {
             toro::println!("web-server: cannot listen on port {port}: {error}");

@@ -206,6 +206,14 @@ impl Service for Server {
             _ => conn.close(),
         }
     }
+
+    fn ending(&mut self, visit: &mut Visit, conn: &mut Conn, _: &mut Output<'_>) {
+        match &mut visit.phase {
+            // What was promised is sent; what the client asks meanwhile is not heard.
+            Phase::Sending { then, .. } => *then = Then::Drain,
+            _ => visit.end(conn, Then::Drain),
+        }
+    }
 }
 
 impl Server {

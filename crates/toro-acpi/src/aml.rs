@@ -1,6 +1,6 @@
-//! What can be read from AML without interpreting it: [`sleep_type`] and [`virtio_mmio`].
+//! What can be read from AML without interpreting it: [`sleep_type`], [`virtio_mmio`] and [`power_events`].
 //!
-//! Firmware writes both as constants. A scan finds the name, and the bytes around it must have exactly the
+//! Firmware writes them as constants. A scan finds the name, and the bytes around it must have exactly the
 //! shape of the declaration (ACPI 6.5, 20.2); anything else is passed over.
 
 use crate::field;
@@ -27,6 +27,17 @@ pub struct VirtioMmio {
     pub base: u32,
     /// Length of the registers in bytes.
     pub len: u32,
+    /// The global system interrupt of the device.
+    pub gsi: u32,
+}
+
+/// The power button of a machine without fixed hardware: a bit of its generic event device (ACPI 6.5, 5.6.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerEvents {
+    /// Physical address of the 32-bit register that tells what has happened; reading clears it.
+    pub register: u32,
+    /// The bit of the power button.
+    pub button: u32,
     /// The global system interrupt of the device.
     pub gsi: u32,
 }
@@ -66,6 +77,33 @@ pub fn virtio_mmio(aml: &[u8]) -> impl Iterator<Item = VirtioMmio> {
     })
 }
 
+/// Finds the generic event device whose `_EVT` tells the device `PWRB`, and its register.
+pub fn power_events(aml: &[u8]) -> Option<PowerEvents> {
+    occurrences(aml, b"\x08_HID\x0DACPI0013\0").find_map(|hid| {
+        let device = device_around(aml, hid)?;
+        // `If (events & mask == mask) { Notify (PWRB, …) }`: the constant stands right before the opcode of `Notify`.
+        let notify = occurrences(device, b"\x86PWRB").next()?;
+        let &[0x0A, button] = device.get(notify.checked_sub(2)?..notify)? else {
+            return None;
+        };
+        // OpRegionOp, name, SystemMemory, address, length.
+        let register = occurrences(device, b"\x5B\x80").find_map(|at| {
+            let (&space, place) = device.get(at + 6..)?.split_first()?;
+            let (address, rest) = integer(place)?;
+            let (len, _) = integer(rest)?;
+            (space == 0 && len == 4).then_some(address)
+        })?;
+        let crs = occurrences(device, b"\x08_CRS\x11").next()?;
+        let (_, gsi) = places(&device[crs + 6..])?;
+        let button = u32::from(button);
+        gsi.map(|gsi| PowerEvents {
+            register,
+            button,
+            gsi,
+        })
+    })
+}
+
 /// The body of the innermost device declaration that holds the byte `inside`.
 fn device_around(aml: &[u8], inside: usize) -> Option<&[u8]> {
     let nearest_first = (inside.saturating_sub(DEVICE_REACH)..inside).rev();
@@ -78,9 +116,22 @@ fn device_around(aml: &[u8], inside: usize) -> Option<&[u8]> {
         })
 }
 
-/// Reads one memory range and one interrupt from a buffer of resource descriptors (6.4); `bytes` starts
-/// behind the opcode of the buffer.
+/// Reads one memory range and one interrupt from a buffer of resource descriptors; `bytes` starts behind its opcode.
 fn resources(bytes: &[u8]) -> Option<VirtioMmio> {
+    let (memory, gsi) = places(bytes)?;
+    let (base, len) = memory.filter(|&(base, len)| base.checked_add(len).is_some())?;
+    Some(VirtioMmio {
+        base,
+        len,
+        gsi: gsi?,
+    })
+}
+
+/// A memory range, its address and length.
+type Span = (u32, u32);
+
+/// The first memory range and the first interrupt in a buffer of resource descriptors (6.4), if it is one.
+fn places(bytes: &[u8]) -> Option<(Option<Span>, Option<u32>)> {
     let (_size, mut rest) = integer(body(bytes)?)?;
     let (mut memory, mut gsi) = (None, None);
     while let Some((kind, data, after)) = split_descriptor(rest) {
@@ -93,12 +144,7 @@ fn resources(bytes: &[u8]) -> Option<VirtioMmio> {
         }
         rest = after;
     }
-    let (base, len) = memory.filter(|&(base, len)| base.checked_add(len).is_some())?;
-    Some(VirtioMmio {
-        base,
-        len,
-        gsi: gsi?,
-    })
+    Some((memory, gsi))
 }
 
 /// Cuts a resource descriptor off: its tag, its data, what follows. `None` at the end tag.

@@ -18,6 +18,10 @@ pub struct Fadt {
     pub acpi_enable: u8,
     /// PM1a control, 16 bits: sleep type in bits 10 to 12, go in bit 13.
     pub pm1a_control: Option<Register>,
+    /// PM1a event: 16 bits of status, then as many that enable.
+    pub pm1a_event: Option<Register>,
+    /// There is a power button among the events of PM1.
+    pub has_power_button: bool,
     /// PM1b control, if the register has a second half elsewhere.
     pub pm1b_control: Option<Register>,
     /// The free-running timer of 3.579545 MHz.
@@ -61,6 +65,8 @@ pub struct Reset {
     pub value: u8,
 }
 
+/// The power button, if there is one, is a device in the DSDT.
+const FLAG_NO_FIXED_BUTTON: u32 = 1 << 4;
 const FLAG_TIMER_32_BIT: u32 = 1 << 8;
 const FLAG_RESET: u32 = 1 << 10;
 const FLAG_HARDWARE_REDUCED: u32 = 1 << 20;
@@ -90,6 +96,8 @@ impl Fadt {
             smi_command: u16::try_from(u32_or_0(48)).unwrap_or(0),
             acpi_enable: table[52],
             pm1a_control: fixed(64, 172),
+            pm1a_event: fixed(56, 148),
+            has_power_button: flags & FLAG_NO_FIXED_BUTTON == 0 && !hardware_reduced,
             pm1b_control: fixed(68, 184),
             pm_timer: fixed(76, 208).map(|register| PmTimer {
                 register,

@@ -3,7 +3,7 @@
 mod records;
 
 use records::Records;
-use toro_acpi::aml::{self, SleepType, VirtioMmio};
+use toro_acpi::aml::{self, PowerEvents, SleepType, VirtioMmio};
 use toro_acpi::fadt::{PmTimer, Register, Reset};
 use toro_acpi::madt::{IoApic, Line, Processor};
 use toro_acpi::mcfg::EcamWindow;
@@ -134,6 +134,8 @@ fn a_pc_powers_off_through_pm1a() {
         assert_eq!(fadt.pm1a_control, Some(Register::Port(port)));
         assert_eq!(fadt.pm1b_control, None);
         assert_eq!(fadt.sleep_control, None);
+        assert_eq!(fadt.pm1a_event, Some(Register::Port(0x600)));
+        assert!(fadt.has_power_button && fadt.sci == 9);
         assert!(!fadt.hardware_reduced && fadt.has_8042 && fadt.has_cmos_clock);
         let timer = PmTimer {
             register: Register::Port(0x608),
@@ -167,6 +169,14 @@ fn a_microvm_powers_off_through_sleep_control() {
     assert!(fadt.hardware_reduced);
     assert_eq!(fadt.pm1a_control, None);
     assert_eq!(fadt.pm_timer, None);
+    assert!(!fadt.has_power_button);
+    let events = aml::power_events(tables.dsdt(&fadt).expect("a DSDT"));
+    let expected = PowerEvents {
+        register: 0xFEA0_0000,
+        button: 2,
+        gsi: 9,
+    };
+    assert_eq!(events, Some(expected));
     assert_eq!(fadt.sleep_control, Some(Register::Memory(0xFEA0_0200)));
     assert_eq!(
         fadt.reset,

@@ -131,6 +131,12 @@ impl Services {
         }
     }
 
+    /// The place of the service of `port`.
+    fn at(&self, port: u16) -> Option<usize> {
+        let is_it = |host: &Option<(u16, _)>| host.as_ref().is_some_and(|(own, _)| *own == port);
+        self.hosts.iter().position(is_it)
+    }
+
     fn host(&mut self, service: usize) -> Option<&mut Box<Hosting>> {
         self.hosts.get_mut(service)?.as_mut().map(|(_, host)| host)
     }
@@ -167,18 +173,45 @@ impl Stack {
 
     /// Ends the service of `port`: its connections are reset, and it is dropped.
     pub fn withdraw(&mut self, now: Instant, port: u16) {
-        let is_it = |host: &Option<(u16, _)>| host.as_ref().is_some_and(|(own, _)| *own == port);
-        let Some(service) = self.services.hosts.iter().position(is_it) else {
+        let Some(service) = self.services.at(port) else {
             return;
         };
         self.unbind(now, port);
-        for id in self.connections.ids() {
-            let served = self.connections.get(id).and_then(|c| c.served.as_deref());
-            if served.is_some_and(|served| served.service == service) {
-                self.part(now, id, Closed::Aborted);
-            }
+        for id in self.served_by(service) {
+            self.part(now, id, Closed::Aborted);
         }
         self.services.hosts[service] = None;
+    }
+
+    /// Lets no more connections to the service of `port`, and has it end those that there are.
+    pub fn retire(&mut self, now: Instant, port: u16) {
+        let Some(service) = self.services.at(port) else {
+            return;
+        };
+        // Whoever was told that it is connected is served.
+        self.welcome(now, service);
+        self.unbind(now, port);
+        for id in self.served_by(service) {
+            if self.call(now, id, Some(Event::Ending)) {
+                self.attend(now, id);
+            }
+        }
+    }
+
+    /// Whether a peer may still wait for something from our `port`: a connection is there that both sides have not ended.
+    pub fn is_in_use(&self, port: u16) -> bool {
+        self.connections.ids().into_iter().any(|id| {
+            let connection = self.connections.get(id);
+            connection.is_some_and(|connection| connection.tuple.local_port == port)
+        })
+    }
+
+    fn served_by(&self, service: usize) -> Vec<SlotId> {
+        let is_its = |id: &SlotId| {
+            let served = self.connections.get(*id).and_then(|c| c.served.as_deref());
+            served.is_some_and(|served| served.service == service)
+        };
+        self.connections.ids().into_iter().filter(is_its).collect()
     }
 
     /// Calls the services for all that has happened since the last time.
@@ -356,9 +389,11 @@ impl Stack {
             );
         }
         let capacity = socket.send_capacity();
-        let wanted = match written.wanted {
-            0 => 0,
-            wanted => wanted.clamp(capacity / 2, capacity),
+        let wanted = match (written.wanted, event) {
+            // Who waits for room is told of other things meanwhile, and waits on.
+            (0, Some(Event::Ended | Event::TimedOut | Event::Ending)) => served.wanted,
+            (0, _) => 0,
+            (wanted, _) => wanted.clamp(capacity / 2, capacity),
         };
         let queued = socket.recv_queue();
         served.wanted = wanted;

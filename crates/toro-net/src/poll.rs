@@ -4,13 +4,16 @@
 //! carries the acknowledgement of its request, and the answers to a batch of requests cost one notification.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future;
 use core::marker::PhantomData;
 use core::net::SocketAddrV4;
 use core::task::Poll;
+use core::time::Duration;
 
 use toro_dev::net::NetDevice;
+use toro_sched::JoinHandle;
 use toro_service::Service;
 use toro_sync::PerCore;
 use toro_time::Instant;
@@ -24,6 +27,12 @@ use crate::stats::Stats;
 
 /// Frames received before the services have their turn.
 const RECEIVE_BUDGET: usize = 64;
+
+/// How long a service that ends waits for its peers.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How often a service that ends looks whether its connections are over.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The stack of each core that has a network.
 static STACK: PerCore<RefCell<Stack>> = PerCore::new();
@@ -165,21 +174,59 @@ impl Serving {
             toro_sched::park();
         }
     }
+
+    /// Serves until `end` is there, and then [ends](Self::end): the program of a server's main thread.
+    pub fn until(self, end: impl Future<Output = ()>) {
+        toro_sched::block_on(end);
+        self.end(GRACE);
+    }
+
+    /// Ends in order: takes no more connections, has the service [end](Service::ending) those that there are, and waits until
+    /// their peers have everything, for `patience` at most. What is left then is reset.
+    pub fn end(self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let port = self.address.port();
+        let others = self.on_the_others("retire", move || retire(port, deadline));
+        retire(port, deadline);
+        for other in others {
+            // Its core has a thread for it, or could not have one: then the connections there are reset.
+            let _ = other.join();
+        }
+    }
+
+    /// Starts `f` on each other core that serves it.
+    fn on_the_others(
+        &self,
+        name: &str,
+        f: impl Fn() + Clone + Send + 'static,
+    ) -> Vec<JoinHandle<()>> {
+        let this = toro_sched::current().core();
+        let others = (0..toro_sched::cores()).filter(|&core| self.is_everywhere && core != this);
+        let start = |core| {
+            toro_sched::Builder::new()
+                .name(name)
+                .spawn_on(core, f.clone())
+        };
+        others.filter_map(|core| start(core).ok()).collect()
+    }
+}
+
+/// Ends the service of `port` on this core, at most until `deadline`.
+fn retire(port: u16, deadline: Instant) {
+    with_stack(|stack| stack.retire(Instant::now(), port));
+    while with_stack(|stack| stack.is_in_use(port)) == Some(true) && Instant::now() < deadline {
+        toro_sched::sleep(LOOK);
+    }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
         let port = self.address.port();
-        let withdraw = move || with_stack(|stack| stack.withdraw(Instant::now(), port));
+        let withdraw = move || {
+            with_stack(|stack| stack.withdraw(Instant::now(), port));
+        };
         withdraw();
-        let this = toro_sched::current().core();
-        let others = (0..toro_sched::cores()).filter(|&core| self.is_everywhere && core != this);
-        for core in others {
-            let withdrawn = toro_sched::Builder::new()
-                .name("withdraw")
-                .spawn_on(core, withdraw);
-            drop(withdrawn);
-        }
+        self.on_the_others("withdraw", withdraw);
     }
 }
 

@@ -45,9 +45,13 @@ mod pci;
 mod placement;
 #[cfg(feature = "virtio")]
 mod places;
+#[cfg(feature = "shutdown")]
+mod power_button;
 mod protection;
 #[cfg(feature = "virtio-fs")]
 mod shares;
+#[cfg(feature = "shutdown")]
+mod shutdown;
 #[cfg(feature = "vsock")]
 mod sockets;
 mod start;
@@ -66,6 +70,8 @@ pub use exit::exit;
 pub use files::{MountArchiveError, mount_archive};
 #[cfg(feature = "mount")]
 pub use mounts::{MountError, abandon, mount, unmount};
+#[cfg(feature = "shutdown")]
+pub use shutdown::{is_requested, requested};
 pub use toro_abi::exit::ExitCode;
 #[cfg(feature = "watchdog")]
 pub use watchdog::{feeds, stalls};

@@ -53,6 +53,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::mounts::start(info); //            what `mount=` asks for
     #[cfg(feature = "watchdog")]
     crate::watchdog::start(info); //          the machine's, if it has one               toro-i6300esb
+    #[cfg(feature = "shutdown")]
+    crate::shutdown::start(info, &machine); // the power button
     #[cfg(feature = "net")]
     crate::statistics::start(info); //        if `stats=` asks for it
     #[cfg(feature = "metrics")]

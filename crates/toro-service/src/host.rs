@@ -16,6 +16,8 @@ pub enum Event {
     Ended,
     /// The deadline has passed.
     TimedOut,
+    /// The service is to end.
+    Ending,
 }
 
 /// A service with what it keeps for its connections, by the index of their slots.
@@ -84,6 +86,7 @@ impl<S: Service<A>, A> Host<A> for Hosted<S, A> {
             Event::Writable => self.service.writable(state, conn, output),
             Event::Ended => self.service.ended(state, conn, output),
             Event::TimedOut => self.service.timed_out(state, conn, output),
+            Event::Ending => self.service.ending(state, conn, output),
         }
         0
     }

@@ -74,6 +74,19 @@ pub trait Service<A = SocketAddrV4>: 'static {
         conn.close();
     }
 
+    /// The service is to end: says what is still to be said and closes. Closes at once, unless the service knows better.
+    ///
+    /// Told once, and never for connections that come later: there are none.
+    fn ending(
+        &mut self,
+        state: &mut Self::Connection,
+        conn: &mut Conn<A>,
+        output: &mut Output<'_>,
+    ) {
+        let _ = (state, output);
+        conn.close();
+    }
+
     /// Takes back what it kept for a connection that is over.
     fn closed(&mut self, state: Self::Connection, why: Closed) {
         let _ = (state, why);

@@ -248,9 +248,11 @@ impl Stack {
         let Some(served) = &mut connection.served else {
             return false;
         };
-        served.wanted = match written.wanted {
-            0 => 0,
-            wanted => wanted.clamp(capacity / 2, capacity),
+        served.wanted = match (written.wanted, event) {
+            // Who waits for room is told of other things meanwhile, and waits on.
+            (0, Some(Event::Ended | Event::TimedOut | Event::Ending)) => served.wanted,
+            (0, _) => 0,
+            (wanted, _) => wanted.clamp(capacity / 2, capacity),
         };
         served.seen = match event {
             Some(Event::Received) => queued - consumed,

@@ -92,6 +92,16 @@ pub mod mpi {
 pub mod net {
     pub use toro_net::*;
 
+    /// Parks the calling thread while it serves: until the machine is asked to end and the peers have everything.
+    ///
+    /// Without the feature `shutdown` nobody asks.
+    pub fn keep_serving(serving: Serving) {
+        #[cfg(feature = "shutdown")]
+        serving.until(toro_rt::requested());
+        #[cfg(not(feature = "shutdown"))]
+        serving.for_ever();
+    }
+
     /// [`serve`] with what `make` makes: without the unit `multiqueue` a service has one core.
     ///
     /// # Errors
@@ -109,6 +119,15 @@ pub mod net {
 #[cfg(feature = "random")]
 pub mod random {
     pub use toro_entropy::{fill, u64};
+}
+
+/// The wish that the service ends in order, by the machine's power button.
+///
+/// Nobody waits for it: the image ends at the press, with all that was written synced. Somebody does: the service has as long as
+/// `grace=SECONDS` on the command line says, 30 without it, to return from its main function.
+#[cfg(feature = "shutdown")]
+pub mod shutdown {
+    pub use toro_rt::{is_requested, requested};
 }
 
 /// What threads and tasks share.

@@ -46,6 +46,12 @@ impl Client {
             .context("cannot send")
     }
 
+    /// Waits until the first bytes of an answer are there, and reads no more than what came with them.
+    pub(super) fn wait_for_input(&mut self) -> Result<()> {
+        ensure!(!self.stream.fill_buf()?.is_empty(), "no answer");
+        Ok(())
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn end(&mut self) -> Result<()> {
         self.stream

@@ -11,7 +11,6 @@ mod durable;
 mod errors;
 mod files;
 mod flood;
-mod interrupt;
 mod liars;
 mod load;
 mod malformed;
@@ -23,6 +22,7 @@ mod placement;
 mod protocol;
 mod services;
 mod share;
+mod shutdown;
 mod silent_core;
 
 use std::net::SocketAddr;
@@ -89,8 +89,8 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     silent_core::run(workspace, tally);
     debugger::run(workspace, tally, depth);
     placement::run(workspace, tally);
-    tally.case(interrupt::NAME, TIMEOUT, interrupt::ends);
     tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
+    shutdown::run(workspace, tally);
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

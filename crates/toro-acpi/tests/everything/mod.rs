@@ -20,9 +20,9 @@ pub(crate) fn read_tables(tables: &Tables<'_>) -> usize {
     }
     if let Ok(fadt) = tables.fadt() {
         facts += usize::from(tables.sleep_type(&fadt).is_some());
-        facts += tables
-            .dsdt(&fadt)
-            .map_or(0, |aml| aml::virtio_mmio(aml).count());
+        facts += tables.dsdt(&fadt).map_or(0, |aml| {
+            aml::virtio_mmio(aml).count() + usize::from(aml::power_events(aml).is_some())
+        });
     }
     facts
 }

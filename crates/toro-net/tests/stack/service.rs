@@ -33,6 +33,8 @@ struct Seen {
 /// Bytes of `x` that are still to be written.
 struct Line {
     owed: usize,
+    /// The connection closes when they are.
+    is_ending: bool,
 }
 
 impl Lines {
@@ -75,7 +77,10 @@ impl Service for Lines {
         conn.set_timeout(Some(IDLE));
         output.write(b"hello\n");
         self.seen.borrow_mut().open += 1;
-        Some(Line { owed: 0 })
+        Some(Line {
+            owed: 0,
+            is_ending: false,
+        })
     }
 
     fn received(
@@ -100,9 +105,19 @@ impl Service for Lines {
         consumed
     }
 
-    fn writable(&mut self, state: &mut Line, _: &mut Conn, output: &mut Output<'_>) {
+    fn writable(&mut self, state: &mut Line, conn: &mut Conn, output: &mut Output<'_>) {
         self.seen.borrow_mut().writable += 1;
         pay(state, output);
+        if state.is_ending && state.owed == 0 {
+            conn.close();
+        }
+    }
+
+    fn ending(&mut self, state: &mut Line, conn: &mut Conn, _: &mut Output<'_>) {
+        state.is_ending = true;
+        if state.owed == 0 {
+            conn.close();
+        }
     }
 
     fn ended(&mut self, _: &mut Line, conn: &mut Conn, output: &mut Output<'_>) {
@@ -412,6 +427,38 @@ fn withdrawing_resets_all_and_frees_the_port() {
     assert_eq!(Rc::strong_count(&served.seen), 1, "the service is dropped");
     let mut again = Served::within(served.world);
     again.connect();
+}
+
+#[test]
+fn a_service_that_ends_delivers_what_it_owes_first() {
+    let mut served = Served::new();
+    let (idle, owed) = (served.connect(), served.connect());
+    // More than the rings of both sides hold.
+    served.send(owed, b"forever\nx400000\n");
+    let now = served.world.now;
+    served.world.stack.retire(now, PORT);
+    served.world.settle();
+    assert_eq!(served.world.client_state(idle), State::CloseWait);
+    assert!(served.world.stack.is_in_use(PORT));
+    let refused = served.world.client.connect_from(5555, (ADDRESS, PORT));
+    let mut received = 0;
+    for _ in 0..10_000 {
+        received += served.world.client_reads(owed).len();
+        if served.world.client_state(owed) == State::CloseWait {
+            break;
+        }
+        served.world.now = served.world.next_event().max(served.world.now);
+        served.world.settle();
+    }
+    received += served.world.client_reads(owed).len();
+    assert_eq!(received, 400_000);
+    assert_eq!(served.world.client_state(refused), State::Closed);
+    for client in [idle, owed] {
+        served.world.client.tcp(client).close();
+    }
+    served.world.settle();
+    served.check_gone(&[Closed::Finished, Closed::Finished]);
+    assert!(!served.world.stack.is_in_use(PORT));
 }
 
 #[test]
