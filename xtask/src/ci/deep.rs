@@ -1,4 +1,4 @@
-//! What `--deep` adds: unsafe code under AddressSanitizer or valgrind, the queues under Miri, and the fuzz targets.
+//! What `--deep` adds: unsafe code under AddressSanitizer or valgrind, queues and devices under Miri, and the fuzz targets.
 //!
 //! These need tools beside the toolchain of the project. What is missing is said and left out.
 
@@ -22,7 +22,7 @@ const WITHOUT_TESTS: &[&str] = &["toro-bench-host"];
 pub(super) enum Part {
     /// Crates with unsafe code under AddressSanitizer, or valgrind.
     Memory,
-    /// The queues under Miri.
+    /// Queues and devices under Miri.
     Miri,
     /// Every fuzz target.
     Fuzz,
@@ -81,18 +81,33 @@ fn unsafe_crates(workspace: &Workspace) -> Vec<&str> {
         .collect()
 }
 
-/// The queues, whose code has no assembly and no addresses of its own.
+/// What Miri runs: code without assembly, and those of its tests that end in a minute there.
+const MIRI: &[(&str, &[&str])] = &[
+    ("toro-queue", &["--lib"]),
+    ("toro-pci", &["--lib"]),
+    ("toro-virtio", &["--lib", "--test", "transports"]),
+];
+
+/// Queues between cores, and those to devices, in an interpreter that knows what each pointer may do.
 fn miri(workspace: &Workspace) -> Result<()> {
     if !works(nightly().args(["miri", "--version"])) {
         return skip("miri", "the nightly toolchain does not have it");
     }
-    let mut cargo = nightly();
-    cargo.args(["miri", "test", "--package", "toro-queue", "--lib"]);
-    cargo
-        .arg("--target-dir")
-        .arg(workspace.target("miri")?)
-        .current_dir(&workspace.root);
-    step(&mut cargo)
+    for (package, tests) in MIRI {
+        let mut cargo = nightly();
+        cargo
+            .args(["miri", "test", "--package", package])
+            .args(*tests);
+        // Devices know addresses as numbers, and what one may still write to is leaked on purpose.
+        let flags = "-Zmiri-permissive-provenance -Zmiri-ignore-leaks";
+        cargo.env("MIRIFLAGS", flags);
+        cargo
+            .arg("--target-dir")
+            .arg(workspace.target("miri")?)
+            .current_dir(&workspace.root);
+        step(&mut cargo)?;
+    }
+    Ok(())
 }
 
 /// Every target, from its seeds and from what earlier runs have found.
