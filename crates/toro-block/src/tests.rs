@@ -176,7 +176,7 @@ fn random_work_matches_a_model_of_the_disk() {
         let mut waiting: Vec<(Ticket, u64, Option<u8>)> = Vec::new();
         let mut taken = Vec::new();
         let mut now = START;
-        for _ in 0..200_000 {
+        for _ in 0..toro_fake::steps(200_000) {
             now += Duration::from_micros(10);
             match random.below(5) {
                 0 | 1 => {

@@ -46,6 +46,8 @@ struct State {
     queues: Vec<Option<DeviceRings>>,
     causes: Causes,
     interrupts: u32,
+    /// The driver has masked interrupts, and is to be woken by this.
+    rest: Option<Waker>,
     waker: Option<Waker>,
     lies: Lies,
 }
@@ -79,6 +81,7 @@ impl FakeDevice {
             queues: (0..queues).map(|_| None).collect(),
             causes: Causes::default(),
             interrupts: 0,
+            rest: None,
             waker: None,
             lies: Lies::default(),
         };
@@ -223,12 +226,26 @@ impl FakeDevice {
         });
     }
 
+    /// Whether the driver has masked its interrupts.
+    pub fn is_masked(&self) -> bool {
+        self.state().rest.is_some()
+    }
+
+    /// Lets the while pass for which interrupts are masked.
+    pub fn end_rest(&self) {
+        let waker = self.state().rest.take();
+        waker.inspect(Waker::wake_by_ref);
+    }
+
     /// Raises an interrupt without a reason.
     pub fn interrupt_without_work(&self) {
         Self::interrupt(self.state());
     }
 
     fn interrupt(mut state: MutexGuard<'_, State>) {
+        if state.rest.is_some() {
+            return;
+        }
         state.interrupts += 1;
         let waker = state.waker.clone();
         drop(state);
@@ -351,6 +368,19 @@ impl Transport for FakeTransport {
 
     fn acknowledge(&mut self) -> Causes {
         std::mem::take(&mut self.0.state().causes)
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.0.interrupts()
+    }
+
+    fn rest(&mut self, waker: &Waker) -> bool {
+        self.0.state().rest = Some(waker.clone());
+        true
+    }
+
+    fn is_resting(&mut self) -> bool {
+        self.0.is_masked()
     }
 
     fn wake_on_interrupt(&mut self, waker: &Waker) {

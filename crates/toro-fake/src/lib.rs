@@ -19,7 +19,7 @@ pub use blk::FakeBlk;
 pub use device::{FakeDevice, FakeTransport, Lies};
 pub use fuse::FakeFuse;
 pub use net::FakeNet;
-pub use random::Random;
+pub use random::{Random, steps};
 pub use rings::Request;
 pub use vsock::FakeVsock;
 pub use waker::CountingWaker;

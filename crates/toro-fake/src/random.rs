@@ -1,4 +1,15 @@
-//! [`Random`]: numbers that repeat by their seed.
+//! [`Random`]: numbers that repeat by their seed, and [`steps`], how many steps are taken with them.
+
+/// How many steps a test with random ones takes: as many as the variable `TORO_STEPS` says, else `usual`.
+///
+/// # Panics
+/// Panics if the variable is no number.
+pub fn steps(usual: usize) -> usize {
+    let steps = std::env::var("TORO_STEPS").ok();
+    steps.map_or(usual, |steps| {
+        steps.parse().expect("TORO_STEPS is a number")
+    })
+}
 
 /// A xorshift generator: good enough to choose test steps.
 #[derive(Clone, Debug)]

@@ -53,6 +53,8 @@ pub struct Dispatched {
 
 struct Vectors {
     wakers: RefCell<[Option<Waker>; IRQS]>,
+    /// How often each was dispatched; wraps.
+    arrivals: [Cell<u32>; IRQS],
     next_free: Cell<u8>,
 }
 
@@ -83,6 +85,7 @@ impl core::error::Error for RouteError {}
 pub fn init() {
     VECTORS.init(Vectors {
         wakers: RefCell::new([const { None }; IRQS]),
+        arrivals: [const { Cell::new(0) }; IRQS],
         next_free: Cell::new(FIRST_FREE),
     });
 }
@@ -115,6 +118,11 @@ pub fn bind(vector: Vector, waker: &Waker) {
             free => *free = Some(waker.clone()),
         },
     );
+}
+
+/// How often `vector` of this core has arrived ever; wraps. Arrivals that were not told apart count once.
+pub fn arrivals(vector: Vector) -> u32 {
+    VECTORS.with(|vectors| vectors.arrivals[vector.bit()].get())
 }
 
 /// Sends the edges of interrupt line `gsi` to `vector` of the running core.
@@ -156,6 +164,8 @@ pub fn dispatch() -> Dispatched {
         while pending != 0 {
             let bit = pending.trailing_zeros() as usize;
             pending &= pending - 1;
+            let arrivals = &vectors.arrivals[bit];
+            arrivals.set(arrivals.get().wrapping_add(1));
             if let Some(waker) = &wakers[bit] {
                 waker.wake_by_ref();
             }

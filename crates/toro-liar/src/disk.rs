@@ -13,8 +13,8 @@ const SECTOR: usize = 512;
 const FEATURES: u64 = 1 << 1 | 1 << 6 | 1 << 9 | 1 << 13 | 1 << 14;
 const CONFIG: usize = 60;
 /// How many interrupts a storm has each time.
-const GUST: usize = 16;
-const CALM: Duration = Duration::from_millis(1);
+const GUST: usize = 4;
+const CALM: Duration = Duration::from_micros(200);
 
 /// What a disk lies about.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use core::task::Waker;
 use toro_dev::block::{BlockDevice, BlockError, BlockInfo, Completion, Refused, Request, Token};
 use toro_mem::DmaBuf;
 use toro_virtio::transport::status;
-use toro_virtio::{Buffer, Chain, DeviceError, Queue, Transport, Used, device};
+use toro_virtio::{Buffer, Chain, DeviceError, Queue, Storm, Transport, Used, device};
 
 use crate::probe::read_capacity;
 use crate::request::{self, Data};
@@ -30,6 +30,7 @@ pub struct VirtioBlk {
     is_config_stale: bool,
     /// Something was completed since the disk was armed.
     was_active: bool,
+    storm: Storm,
 }
 
 impl VirtioBlk {
@@ -46,6 +47,7 @@ impl VirtioBlk {
             is_armed: true,
             is_config_stale: false,
             was_active: false,
+            storm: Storm::new(),
         }
     }
 
@@ -183,6 +185,7 @@ impl BlockDevice for VirtioBlk {
             Ok(used) => {
                 let used = used?;
                 self.was_active = true;
+                self.storm.worked();
                 Some(self.finish(used))
             }
             Err(error) => {
@@ -197,6 +200,7 @@ impl BlockDevice for VirtioBlk {
         // Before the ring: a line that is up gives no further edge, and news that came before it was taken down are
         // found in the ring below.
         self.is_config_stale |= self.transport.acknowledge().config;
+        self.storm.look("blk", &mut *self.transport, waker);
         self.refresh();
         if self.error.is_some() {
             return !self.in_flight.contains(&true);

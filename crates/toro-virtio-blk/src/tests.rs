@@ -331,7 +331,7 @@ fn nothing_that_a_device_does_breaks_the_driver() {
     let mut life: Option<(FakeBlk, VirtioBlk)> = None;
     let mut taken = Vec::new();
     let mut in_flight = 0;
-    for _ in 0..200_000 {
+    for _ in 0..toro_fake::steps(200_000) {
         let (fake, driver) = life.get_or_insert_with(|| {
             taken.clear();
             in_flight = 0;

@@ -6,7 +6,7 @@ use core::task::Waker;
 
 use toro_dev::console::{ConsoleDevice, ConsoleError, PortInfo, Read};
 use toro_virtio::transport::status;
-use toro_virtio::{DeviceError, Transport, device};
+use toro_virtio::{DeviceError, Storm, Transport, device};
 
 use crate::control::{Control, Message, event};
 use crate::log_port::LogPort;
@@ -22,6 +22,7 @@ pub struct VirtioConsole {
     log: Option<LogPort>,
     error: Option<DeviceError>,
     waker: Option<Waker>,
+    storm: Storm,
 }
 
 impl VirtioConsole {
@@ -33,6 +34,7 @@ impl VirtioConsole {
             log: Some(parts.log),
             error: None,
             waker: None,
+            storm: Storm::new(),
         };
         console.turn();
         console
@@ -170,10 +172,14 @@ impl ConsoleDevice for VirtioConsole {
         if self.error.is_some() {
             return false;
         }
-        self.work().unwrap_or_else(|error| {
+        let has_news = self.work().unwrap_or_else(|error| {
             self.fail(error);
             true
-        })
+        });
+        if has_news {
+            self.storm.worked();
+        }
+        has_news
     }
 
     fn arm(&mut self, waker: &Waker) -> bool {
@@ -184,6 +190,7 @@ impl ConsoleDevice for VirtioConsole {
         }
         // Before the rings: a line that is up gives no further edge.
         let causes = self.transport.acknowledge();
+        self.storm.look("console", &mut *self.transport, waker);
         if self.error.is_some() {
             return true;
         }

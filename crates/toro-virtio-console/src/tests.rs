@@ -357,7 +357,7 @@ fn liars_are_given_up() {
 fn nothing_that_a_device_does_breaks_the_driver() {
     let mut random = Random::new(5);
     let mut life = None;
-    for _ in 0..100_000 {
+    for _ in 0..toro_fake::steps(100_000) {
         let (fake, driver, log) = life.get_or_insert_with(|| {
             let (fake, mut driver) = console(3, [1, 4, 16][random.index(3)]);
             let log = driver.take_log().expect("once");

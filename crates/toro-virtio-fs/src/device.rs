@@ -7,7 +7,7 @@ use core::task::Waker;
 
 use toro_dev::fuse::{Completion, FuseDevice, FuseError, FuseInfo, Message, Refused, Token};
 use toro_virtio::transport::status;
-use toro_virtio::{Buffer, Chain, DeviceError, Queue, Transport, Used, device};
+use toro_virtio::{Buffer, Chain, DeviceError, Queue, Storm, Transport, Used, device};
 
 /// A virtio file system device.
 pub struct VirtioFs {
@@ -25,6 +25,7 @@ pub struct VirtioFs {
     is_config_stale: bool,
     /// Something was completed since the device was armed.
     was_active: bool,
+    storm: Storm,
 }
 
 impl VirtioFs {
@@ -46,6 +47,7 @@ impl VirtioFs {
             is_armed: true,
             is_config_stale: false,
             was_active: false,
+            storm: Storm::new(),
         }
     }
 
@@ -101,6 +103,7 @@ impl VirtioFs {
     fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
         if let Some(used) = self.requests.pop()? {
             self.was_active = true;
+            self.storm.worked();
             return Ok(Some(self.finish(used)));
         }
         // The length of what was sent is not kept: who takes it wants the buffer.
@@ -184,6 +187,7 @@ impl FuseDevice for VirtioFs {
         // Before the ring: a line that is up gives no further edge, and news that came before it was taken down are
         // found in the ring below.
         self.is_config_stale |= self.transport.acknowledge().config;
+        self.storm.look("fs", &mut *self.transport, waker);
         self.refresh();
         if self.error.is_some() {
             return self.in_flight.iter().all(Option::is_none);

@@ -7,7 +7,7 @@ use core::task::Waker;
 use toro_dev::net::{Frame, NetDevice, NetInfo};
 use toro_mem::DmaBuf;
 use toro_virtio::transport::status;
-use toro_virtio::{Buffer, DeviceError, Queue, Transport, device};
+use toro_virtio::{Buffer, DeviceError, Queue, Storm, Transport, device};
 
 use crate::header;
 use crate::probe::{Agreed, read_link};
@@ -78,6 +78,7 @@ pub struct VirtioNet {
     is_config_stale: bool,
     /// Something was received since the card was armed.
     was_active: bool,
+    storm: Storm,
 }
 
 impl VirtioNet {
@@ -124,12 +125,18 @@ impl VirtioNet {
             is_link_up,
             is_config_stale: false,
             was_active: false,
+            storm: Storm::new(),
         }
     }
 
     /// What has passed so far.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How often its interrupts were masked because they came without work.
+    pub fn storms(&self) -> u32 {
+        self.storm.count()
     }
 
     /// Why the device was given up, if it was.
@@ -206,7 +213,10 @@ impl VirtioNet {
     fn reclaim(&mut self) {
         loop {
             match self.transmit.pop() {
-                Ok(Some(used)) => self.pool_of(used.chain.into_first()),
+                Ok(Some(used)) => {
+                    self.storm.worked();
+                    self.pool_of(used.chain.into_first());
+                }
                 Ok(None) => break,
                 Err(error) => return self.fail(error),
             }
@@ -345,6 +355,7 @@ impl NetDevice for VirtioNet {
                 }
             };
             self.was_active = true;
+            self.storm.worked();
             let (mut buf, mut written) = (used.chain.into_first(), used.written as usize);
             if self.merges && (self.found > 0 || is_split(&buf, written)) {
                 let Some(whole) = self.gather(buf, written) else {
@@ -437,6 +448,7 @@ impl NetDevice for VirtioNet {
         // Before the rings: a line that is up gives no further edge, and news that came before it was taken
         // down are found in the rings below.
         self.is_config_stale |= self.transport.acknowledge().config;
+        self.storm.look("net", &mut *self.transport, waker);
         self.refresh();
         if self.error.is_some() {
             // Nothing will come any more: whoever polls may sleep.

@@ -439,13 +439,13 @@ fn poll(driver: &mut VirtioNet, held: &mut Vec<Frame>, random: &mut Random) {
 fn random_liar_never_harms_the_driver() {
     let mut random = Random::new(42);
     let (mut given_up, mut received) = (0, 0);
-    let mut steps = 0;
-    while steps < 200_000 {
+    let (mut steps, most) = (0, toro_fake::steps(200_000));
+    while steps < most {
         let fake = FakeNet::new(FakeNet::FEATURES, 1 << random.below(5));
         let mut driver = probe(&fake, 16).expect("the card starts");
         let mut held = Vec::new();
         let mut after = 0;
-        while steps < 200_000 && after < 20 {
+        while steps < most && after < 20 {
             steps += 1;
             misbehave(&fake, &mut random);
             poll(&mut driver, &mut held, &mut random);
@@ -533,4 +533,61 @@ fn long_frames_are_bounded_and_their_return_is_announced() {
     assert_eq!(fake.sent().len(), 2);
     assert!(!driver.arm(waker), "they are back");
     assert!(driver.allocate_long().is_some());
+}
+
+#[test]
+fn storm_of_interrupts_is_masked_and_frames_still_come() {
+    let (fake, mut driver) = card(FakeNet::FEATURES, 8);
+    let (woken, waker) = CountingWaker::new();
+    assert!(driver.arm(&waker));
+    let mut raised = 0;
+    while !fake.device.is_masked() {
+        fake.device.interrupt_without_work();
+        assert!(driver.receive().is_none());
+        assert!(driver.arm(&waker));
+        raised += 1;
+        assert!(raised < 10_000, "a storm is noticed");
+    }
+    assert!(raised >= 1000, "a few are none");
+    assert_eq!(driver.storms(), 1);
+    let before = woken.count();
+    fake.device.interrupt_without_work();
+    assert!(fake.send(&frame(1, 60)));
+    assert_eq!(woken.count(), before, "nobody listens");
+    assert!(!driver.arm(&waker), "whoever looks finds it all the same");
+    fake.device.end_rest();
+    assert_eq!(woken.count(), before + 1, "and the clock has one look");
+    let received = driver.receive().expect("it was sent");
+    driver.recycle(received);
+    assert!(driver.receive().is_none());
+    assert!(driver.arm(&waker));
+    // Frames come as usual, and interrupts with work are none to mask.
+    for number in 0..5_000 {
+        let before = woken.count();
+        assert!(fake.send(&frame(number, 60)));
+        assert!(woken.count() > before);
+        let received = driver.receive().expect("it was sent");
+        driver.recycle(received);
+        assert!(driver.receive().is_none());
+        assert!(driver.arm(&waker));
+        driver.flush();
+    }
+    assert_eq!((driver.storms(), driver.error()), (1, None));
+}
+
+#[test]
+fn interrupts_that_come_late_for_their_work_are_no_storm() {
+    let (fake, mut driver) = card(FakeNet::FEATURES, 8);
+    let (_, waker) = CountingWaker::new();
+    for number in 0..5_000 {
+        assert!(fake.send(&frame(number, 60)));
+        let received = driver.receive().expect("it was sent");
+        driver.recycle(received);
+        driver.flush();
+        driver.arm(&waker);
+        fake.device.interrupt_without_work();
+        assert!(driver.receive().is_none());
+        driver.arm(&waker);
+    }
+    assert!(!fake.device.is_masked());
 }

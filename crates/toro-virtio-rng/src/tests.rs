@@ -106,7 +106,7 @@ fn liar_is_given_up_and_stays_so() {
 fn nothing_that_a_device_does_breaks_the_driver() {
     let mut random = Random::new(4);
     let mut life = None;
-    for _ in 0..200_000 {
+    for _ in 0..toro_fake::steps(200_000) {
         let (fake, driver) = life.get_or_insert_with(|| source(VERSION_1 | EVENT_IDX));
         let mut bytes = [0; 40];
         match random.below(8) {

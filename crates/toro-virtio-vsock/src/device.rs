@@ -5,7 +5,7 @@ use core::task::Waker;
 
 use toro_dev::socket::{Header, Packet, SocketDevice};
 use toro_virtio::transport::status;
-use toro_virtio::{DeviceError, Transport, device};
+use toro_virtio::{DeviceError, Storm, Transport, device};
 
 use crate::probe::{self, Config};
 use crate::queues::Queues;
@@ -20,6 +20,7 @@ pub struct VirtioVsock {
     payload: usize,
     has_lost: bool,
     waker: Option<Waker>,
+    storm: Storm,
 }
 
 impl VirtioVsock {
@@ -38,6 +39,7 @@ impl VirtioVsock {
             queues: Some(queues),
             has_lost: false,
             waker: None,
+            storm: Storm::new(),
         }
     }
 
@@ -81,7 +83,11 @@ impl SocketDevice for VirtioVsock {
     }
 
     fn receive(&mut self) -> Option<(Header, Packet)> {
-        self.with(Queues::receive)?
+        let received = self.with(Queues::receive)?;
+        if received.is_some() {
+            self.storm.worked();
+        }
+        received
     }
 
     fn recycle(&mut self, packet: Packet) {
@@ -91,7 +97,11 @@ impl SocketDevice for VirtioVsock {
     }
 
     fn allocate(&mut self) -> Option<Packet> {
-        self.with(Queues::allocate)?
+        let packet = self.with(Queues::allocate)?;
+        if packet.is_some() {
+            self.storm.worked();
+        }
+        packet
     }
 
     fn transmit(&mut self, header: &Header, packet: Packet) {
@@ -155,6 +165,7 @@ impl SocketDevice for VirtioVsock {
         }
         // Before the rings: a line that is up gives no further edge.
         let causes = self.transport.acknowledge();
+        self.storm.look("vsock", &mut *self.transport, waker);
         if self.queues.is_some()
             && causes.config
             && self.transport.status() & status::NEEDS_RESET != 0

@@ -217,7 +217,7 @@ fn a_device_that_does_not_start_is_refused() {
 #[test]
 fn random_bytes_in_all_queues_do_no_harm() {
     let mut random = toro_fake::Random::new(44);
-    for _ in 0..200 {
+    for _ in 0..toro_fake::steps(40_000) / 200 {
         let (fake, mut driver) = start();
         for _ in 0..200 {
             match random.below(8) {

@@ -33,6 +33,11 @@ pub trait Interrupts {
     /// Fails if the core has no vector left or the machine has no such line.
     fn line(&mut self, gsi: u32) -> Result<(), RouteError>;
 
+    /// How many messages have come ever, of those that were taken here; wraps.
+    fn arrivals(&self) -> u32 {
+        0
+    }
+
     /// Makes every vector and line taken here wake `waker`, in place of the one before.
     fn bind(&self, waker: &Waker);
 
@@ -75,6 +80,11 @@ impl Interrupts for CoreInterrupts {
     fn line(&mut self, gsi: u32) -> Result<(), RouteError> {
         self.line = Some(toro_irq::share_line(gsi)?);
         Ok(())
+    }
+
+    fn arrivals(&self) -> u32 {
+        let arrivals = self.vectors.iter().copied().map(toro_irq::arrivals);
+        arrivals.fold(0, u32::wrapping_add)
     }
 
     fn bind(&self, waker: &Waker) {

@@ -10,7 +10,7 @@
 //!
 //! In reading order: [`transport`] what a driver sees of a device · [`device`] its life, from reset to reset ·
 //! [`chain`] buffers on their way · [`ring`] the memory that both sides share · [`queue`] the queue itself ·
-//! [`pci`], [`mmio`], [`slot`], [`interrupt`] the machine's side · [`QueueShare`] queues on a core that does not own the device.
+//! [`pci`], [`mmio`], [`slot`], [`interrupt`] the machine's side · [`storm`] interrupts without work · [`QueueShare`] queues on a core that does not own the device.
 
 #![no_std]
 
@@ -27,6 +27,7 @@ pub mod queue;
 pub mod ring;
 mod share;
 pub mod slot;
+pub mod storm;
 pub mod transport;
 
 pub use chain::{Buffer, Chain};
@@ -38,4 +39,5 @@ pub use pci::{PciError, PciTransport};
 pub use queue::{Full, Queue, Token, Used};
 pub use share::QueueShare;
 pub use slot::MmioSlot;
+pub use storm::Storm;
 pub use transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport};

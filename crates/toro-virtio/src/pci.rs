@@ -9,9 +9,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
+use core::time::Duration;
 
 use toro_irq::RouteError;
 use toro_pci::{BarError, Function, MapDevice, Msix, Registers};
+use toro_time::Instant;
 
 use crate::interrupt::{Interrupts, Message, acknowledge};
 use crate::pci::group::Place;
@@ -25,6 +27,9 @@ pub const VENDOR: u16 = 0x1af4;
 
 /// No MSI-X entry: what the device answers if it cannot attach one.
 const NO_VECTOR: u16 = 0xffff;
+
+/// How long interrupts are masked that come without work.
+const REST: Duration = Duration::from_millis(10);
 
 /// Registers of the common configuration (4.1.4.3).
 mod common {
@@ -117,6 +122,8 @@ pub struct PciTransport {
     own: usize,
     /// Queues that have an interrupt since the last reset; those beyond the table share its last entry.
     attached: u16,
+    /// Until when its interrupts are masked, if they are.
+    rest: Option<Instant>,
 }
 
 impl PciTransport {
@@ -181,6 +188,7 @@ impl PciTransport {
             messages: Vec::new(),
             own: 0,
             attached: 0,
+            rest: None,
         })
     }
 
@@ -205,6 +213,19 @@ impl PciTransport {
             self.messages.push(message);
         }
         Ok(entry)
+    }
+
+    /// Masks the messages to this core, or lets them come again.
+    fn mask(&self, is_masked: bool) -> bool {
+        let Signal::Messages(msix) = &self.signal else {
+            return false;
+        };
+        let set = if is_masked { Msix::mask } else { Msix::unmask };
+        // Those that were taken first are our own.
+        (0..self.attached)
+            .take(self.own)
+            .for_each(|entry| set(msix, entry));
+        true
     }
 
     /// Attaches the interrupt of the selected queue, and with the first one that of the configuration.
@@ -350,6 +371,32 @@ impl Transport for PciTransport {
         }
         // 4.1.4.5: reading clears the register and takes the line down.
         acknowledge(&*self.interrupts, || u32::from(self.isr.read::<u8>(0)))
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.interrupts.arrivals()
+    }
+
+    fn rest(&mut self, waker: &Waker) -> bool {
+        if !self.mask(true) {
+            return false;
+        }
+        let end = Instant::now() + REST;
+        self.rest = Some(end);
+        toro_time::wake_at(end, waker);
+        true
+    }
+
+    fn is_resting(&mut self) -> bool {
+        let Some(end) = self.rest else {
+            return false;
+        };
+        if Instant::now() < end {
+            return true;
+        }
+        self.rest = None;
+        self.mask(false);
+        false
     }
 
     fn wake_on_interrupt(&mut self, waker: &Waker) {

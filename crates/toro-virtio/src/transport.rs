@@ -181,6 +181,23 @@ pub trait Transport {
     /// parks, or the line stays up and no edge ever comes again. Costs nothing where interrupts are messages.
     fn acknowledge(&mut self) -> Causes;
 
+    /// How many messages of the device have come to this core ever; wraps. None where it interrupts by a line, which cannot be masked for one
+    /// of those who share it.
+    fn arrivals(&self) -> u32 {
+        0
+    }
+
+    /// Masks the interrupts of the device for a while, after which `waker` is woken; `false` if that cannot be done.
+    fn rest(&mut self, waker: &Waker) -> bool {
+        let _ = waker;
+        false
+    }
+
+    /// Whether that while is not over; once it is, the interrupts come again.
+    fn is_resting(&mut self) -> bool {
+        false
+    }
+
     /// Makes every interrupt of the device wake `waker`, in place of the one before.
     fn wake_on_interrupt(&mut self, waker: &Waker);
 }

@@ -181,11 +181,12 @@ fn configuration_that_never_rests_is_given_up() {
 fn random_liar_causes_errors_only() {
     let mut random = Random::new(7);
     let (mut steps, mut failures, mut served) = (0, 0, 0);
-    while steps < 200_000 {
+    let most = toro_fake::steps(200_000);
+    while steps < most {
         let size = 1 << random.below(6);
         let (fake, mut transport, mut queue) = set_up(size);
         let mut taken = Vec::new();
-        while queue.error().is_none() && steps < 200_000 {
+        while queue.error().is_none() && steps < most {
             steps += 1;
             match random.below(400) {
                 0 => fake.put_used(0, random.next_u32(), random.next_u32()),

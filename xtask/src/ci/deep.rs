@@ -1,4 +1,4 @@
-//! What `--deep` adds: unsafe code under AddressSanitizer or valgrind, queues and devices under Miri, and the fuzz targets.
+//! What `--deep` adds: unsafe code under AddressSanitizer or valgrind, queues and devices under Miri, the fuzz targets, and devices that lie for long.
 //!
 //! These need tools beside the toolchain of the project. What is missing is said and left out.
 
@@ -17,6 +17,21 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Unsafe code that runs programs of its own and has no tests.
 const WITHOUT_TESTS: &[&str] = &["toro-bench-host"];
 
+/// The queue, the drivers over it, and the engine of disks over theirs.
+const DRIVERS: &[&str] = &[
+    "toro-virtio",
+    "toro-virtio-net",
+    "toro-virtio-blk",
+    "toro-virtio-console",
+    "toro-virtio-vsock",
+    "toro-virtio-fs",
+    "toro-virtio-rng",
+    "toro-block",
+];
+
+/// How many steps each of them takes.
+const STEPS: &str = "10000000";
+
 /// A part of the deep checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Part {
@@ -26,11 +41,13 @@ pub(super) enum Part {
     Miri,
     /// Every fuzz target.
     Fuzz,
+    /// Every driver on a fake device that mostly works and sometimes does anything: ten million steps each.
+    Drivers,
 }
 
 impl Part {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Memory, Self::Miri, Self::Fuzz];
+    pub(super) const ALL: [Self; 4] = [Self::Memory, Self::Miri, Self::Fuzz, Self::Drivers];
 
     /// Runs it; each fuzz target for `time`.
     pub(super) fn run(self, workspace: &Workspace, time: Duration) -> Result<()> {
@@ -38,6 +55,7 @@ impl Part {
             Self::Memory => memory(workspace),
             Self::Miri => miri(workspace),
             Self::Fuzz => fuzz(workspace, time),
+            Self::Drivers => drivers(workspace),
         }
     }
 }
@@ -108,6 +126,25 @@ fn miri(workspace: &Workspace) -> Result<()> {
         step(&mut cargo)?;
     }
     Ok(())
+}
+
+/// The tests of drivers that take random steps, optimised and with all checks.
+fn drivers(workspace: &Workspace) -> Result<()> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--release", "--lib", "--tests"]);
+    for name in DRIVERS {
+        cargo.args(["--package", name]);
+    }
+    cargo.args(["--", "random", "nothing_that_a_device_does"]);
+    cargo
+        .env("TORO_STEPS", STEPS)
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
+        .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
+        .env("CARGO_TARGET_DIR", workspace.target("drivers")?)
+        .current_dir(&workspace.root);
+    step(&mut cargo)
 }
 
 /// Every target, from its seeds and from what earlier runs have found.

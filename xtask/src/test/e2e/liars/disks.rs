@@ -88,6 +88,7 @@ fn scenarios(bytes: &Arc<Vec<u8>>) -> Vec<Scenario> {
         Scenario::new("failure", disk(0, Lie::Status(1))).says(LEFT_OUT),
         Scenario::new("a storm of interrupts", disk(0, Lie::Storm))
             .says(MOUNTED)
+            .says("blk: interrupts without work")
             .lies(100),
         Scenario::new("a size that never rests", disk(0, Lie::Restless))
             .says(MOUNTED)
@@ -121,6 +122,14 @@ fn scenarios(bytes: &Arc<Vec<u8>>) -> Vec<Scenario> {
         )
         .says("blk#: 4096 sectors, blocks of 512 bytes, read-only")
         .lies(0),
+        Scenario::new("a queue of 4, and nothing that makes it fast", fine())
+            .with(",queue-size=4,indirect_desc=off,event_idx=off")
+            .says(MOUNTED)
+            .lies(0),
+        Scenario::new("a queue of 256", fine())
+            .with(",queue-size=256")
+            .says(MOUNTED)
+            .lies(0),
     ]
 }
 
