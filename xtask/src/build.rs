@@ -58,6 +58,9 @@ pub(crate) struct Extras {
     /// Let the machine's power button end the image in order, as `cargo xtask run` does.
     #[arg(long)]
     pub(crate) shutdown: bool,
+    /// Put the operator's console into the image; `operator=operator` on its command line starts it.
+    #[arg(long)]
+    pub(crate) operator: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -133,6 +136,7 @@ impl Extras {
             (self.virtio_fs, "virtio-fs"),
             (self.dump, "dump"),
             (self.shutdown, "shutdown"),
+            (self.operator, "operator"),
             (self.gdb, "gdb"),
         ]
         .into_iter()

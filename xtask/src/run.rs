@@ -14,6 +14,9 @@ use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
 use crate::{iso, process, setup};
 
+/// The console port of the operator.
+pub(crate) const OPERATOR: &str = "operator";
+
 mod asking;
 mod execution;
 
@@ -62,6 +65,9 @@ pub(crate) struct Args {
     /// Build in that the image can say what every thread of every core does, which Ctrl-\ asks for: to see a deadlock.
     #[arg(long)]
     dump: bool,
+    /// Build the operator's console in, at a console port whose socket is said: `ps`, `netstat`, `mem`, `log` and more.
+    #[arg(long)]
+    operator: bool,
     /// Words for the kernel command line, as in "log=debug ip=dhcp".
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -158,6 +164,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let extras = Extras {
         metrics: args.metrics.is_some(),
         dump: args.dump,
+        operator: args.operator,
         shutdown: !package.picks("shutdown"),
         ..wish.extras
     };
@@ -185,6 +192,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     for port in &vm.console_ports {
         let path = port.path.as_deref().unwrap_or(Path::new("nowhere"));
         eprintln!("port {} is the socket {}", port.name, path.display());
+    }
+    if let Some(port) = vm.console_ports.iter().find(|port| port.name == OPERATOR)
+        && let Some(path) = &port.path
+    {
+        eprintln!(
+            "the operator's console: socat READLINE UNIX:{}",
+            path.display()
+        );
     }
     if let Some(sockets) = &vm.vsock {
         eprintln!("{sockets}");
@@ -237,6 +252,9 @@ impl Wish {
         if !args.console_port.is_empty() {
             wish.console_ports.clone_from(&args.console_port);
         }
+        if args.operator {
+            wish.let_operator_in()?;
+        }
         wish.vsock = args.vsock.or(wish.vsock);
         wish.rng = (wish.rng || args.rng) && !args.no_rng;
         Ok(wish)
@@ -279,6 +297,19 @@ impl Wish {
             remembers: false,
             extras: Extras::default(),
         })
+    }
+
+    /// Adds the console port at which an operator can look in, unless its words for the kernel say where.
+    pub(crate) fn let_operator_in(&mut self) -> Result<()> {
+        if !self.append.contains("operator=") {
+            self.append = format!("operator={OPERATOR} {}", self.append)
+                .trim()
+                .to_owned();
+        }
+        if !self.console_ports.iter().any(|port| port.name == OPERATOR) {
+            self.console_ports.push(OPERATOR.parse()?);
+        }
+        Ok(())
     }
 
     /// Takes other ports of this host, which nothing uses.

@@ -63,6 +63,7 @@ mod random;
 mod route;
 mod seat;
 mod segment;
+mod sockets;
 mod stack;
 mod stats;
 mod tcp;
@@ -86,6 +87,7 @@ pub use poll::{
     wait_for_address,
 };
 pub use seat::{Seat, seats};
+pub use sockets::{Socket, sockets};
 pub use stack::Stack;
 pub use stats::{DropReason, Stats};
 pub use tcp::TcpStream;

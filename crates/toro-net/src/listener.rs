@@ -30,6 +30,15 @@ struct Limit {
 }
 
 impl Listener {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address it is bound to; `None` for each of ours.
+    pub(crate) fn address(&self) -> Option<Ipv4Addr> {
+        self.address
+    }
+
     /// Whether another connection may wait to be accepted.
     pub(crate) fn has_room(&self) -> bool {
         let is_below = |limit: &Limit| Rc::strong_count(&limit.share) <= limit.most;
@@ -118,6 +127,10 @@ impl Listeners {
             listener.wake_one();
         }
         Some(listener)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.0.iter()
     }
 
     pub(crate) fn get_mut(&mut self, port: u16) -> Option<&mut Listener> {

@@ -38,6 +38,8 @@ mod metrics;
 mod mounts;
 #[cfg(feature = "net")]
 mod network;
+#[cfg(feature = "operator")]
+mod operator;
 #[cfg(feature = "multiqueue")]
 mod pairs;
 #[cfg(any(feature = "virtio", feature = "watchdog"))]

@@ -1,4 +1,4 @@
-//! The wish that the image ends in order, from whoever may have it: so far the machine's power button.
+//! The wish that the image ends in order, from whoever may have it: the machine's power button, or its operator.
 //!
 //! A service that waits for [`requested`] says all it has to say and returns from `main`. Where nobody waits the image ends at once,
 //! with its mounts synced as at every end. A service that does not end within `grace=SECONDS` (30 without it), or a second press, ends
@@ -16,9 +16,9 @@ use toro_boot::BootInfo;
 use toro_sync::SpinLock;
 use toro_time::Instant;
 
-use crate::exit;
 use crate::machine::Machine;
 use crate::power_button::PowerButton;
+use crate::{environment, exit};
 
 /// How long a service may take to end, in seconds.
 const GRACE: u64 = 30;
@@ -50,37 +50,45 @@ pub fn is_requested() -> bool {
 
 /// Starts the thread that waits for the power button, if the machine has one.
 pub(crate) fn start(info: &BootInfo, machine: &Machine) {
-    let grace = match info.command_line().value("grace") {
-        None => GRACE,
-        Some(text) => text.parse().unwrap_or_else(|_| {
-            error!("grace={text}: not a number of seconds; the service gets {GRACE} s to end");
-            GRACE
-        }),
-    };
     let Some(button) = PowerButton::find(info, machine) else {
         return info!("no power button: the image ends when its main function returns");
     };
     let started = toro_sched::Builder::new()
         .name("power-button")
-        .spawn(move || wait(&button, grace));
+        .spawn(move || {
+            button.wait(Instant::FAR_FUTURE);
+            info!("the power button was pressed");
+            end(|deadline| button.wait(deadline))
+        });
     if let Err(reason) = started {
         error!("the power button does nothing: {reason}");
     }
 }
 
-/// Passes the first press on, and ends the image at the second or after `grace`.
-fn wait(button: &PowerButton, grace: u64) {
-    button.wait(Instant::FAR_FUTURE);
+/// Has the service end in order, and ends the image if it does not: when `is_asked_again` says so, or at the deadline that it is given.
+pub(crate) fn end(is_asked_again: impl FnOnce(Instant) -> bool) -> ! {
     if !request() {
-        info!("the power button was pressed: the image ends");
+        info!("nobody waits for that: the image ends");
         exit::exit(ExitCode::Success);
     }
-    info!("the power button was pressed: the service has {grace} s to end");
-    match button.wait(Instant::now() + Duration::from_secs(grace)) {
-        true => warn!("the power button was pressed again: the image ends"),
+    let grace = grace();
+    info!("the service has {grace} s to end");
+    match is_asked_again(Instant::now() + Duration::from_secs(grace)) {
+        true => warn!("asked again: the image ends"),
         false => warn!("the service has not ended within {grace} s: the image ends"),
     }
     exit::exit(ExitCode::Failure);
+}
+
+/// How many seconds the service has.
+fn grace() -> u64 {
+    let Some(text) = environment::value("grace") else {
+        return GRACE;
+    };
+    text.parse().unwrap_or_else(|_| {
+        error!("grace={text}: not a number of seconds; the service gets {GRACE} s to end");
+        GRACE
+    })
 }
 
 /// Wakes whoever waits; `false` if nobody does.

@@ -18,6 +18,7 @@ mod mappings;
 mod memory;
 mod metrics;
 mod multiqueue;
+mod operator;
 mod placement;
 mod protocol;
 mod services;
@@ -91,6 +92,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     placement::run(workspace, tally);
     tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
     shutdown::run(workspace, tally);
+    operator::run(workspace, tally);
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

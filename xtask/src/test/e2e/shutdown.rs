@@ -112,7 +112,7 @@ fn leave(server: &mut Server, monitor: &Path) -> Result<()> {
     let told = server.running.lines();
     ensure!(
         told.iter()
-            .any(|line| line.contains("the power button was pressed: the service has 30 s to end")),
+            .any(|line| line.contains("the service has 30 s to end")),
         "nobody told of the button"
     );
     Ok(())

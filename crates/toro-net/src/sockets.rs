@@ -1,0 +1,63 @@
+//! [`sockets`]: what this core listens at and is connected to, for people.
+
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::poll::with_stack;
+use crate::stack::Stack;
+
+/// A listener or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Peers can connect to it.
+    Listener {
+        /// Its address, unspecified for each of ours.
+        local: SocketAddrV4,
+        /// Connections that wait to be accepted.
+        ready: usize,
+    },
+    /// A connection, open or closing.
+    Connection {
+        /// Our address.
+        local: SocketAddrV4,
+        /// The peer's.
+        peer: SocketAddrV4,
+        /// Bytes that have arrived and were not read.
+        received: usize,
+        /// Bytes that were written and not acknowledged.
+        unsent: usize,
+        /// Whether both sides may still write.
+        is_open: bool,
+    },
+}
+
+/// The sockets of this core, at most `most` of them; none without a network.
+pub fn sockets(most: usize) -> Vec<Socket> {
+    with_stack(|stack| stack.sockets(most)).unwrap_or_default()
+}
+
+impl Stack {
+    /// The listeners and connections, at most `most` of them.
+    pub fn sockets(&self, most: usize) -> Vec<Socket> {
+        let listeners = self.listeners.iter().map(|listener| {
+            let address = listener.address().unwrap_or(Ipv4Addr::UNSPECIFIED);
+            Socket::Listener {
+                local: SocketAddrV4::new(address, listener.port()),
+                ready: listener.ready.len(),
+            }
+        });
+        let ids = self.connections.ids().into_iter();
+        let connections = ids.filter_map(|id| {
+            let connection = self.connections.get(id)?;
+            let (tuple, socket) = (connection.tuple, connection.socket());
+            Some(Socket::Connection {
+                local: SocketAddrV4::new(tuple.local, tuple.local_port),
+                peer: SocketAddrV4::new(tuple.remote, tuple.remote_port),
+                received: socket.recv_queue(),
+                unsent: socket.send_queue(),
+                is_open: socket.may_send() && socket.may_recv(),
+            })
+        });
+        listeners.chain(connections).take(most).collect()
+    }
+}

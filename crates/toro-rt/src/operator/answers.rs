@@ -1,0 +1,156 @@
+//! What the operator is told.
+
+use alloc::string::String;
+use core::fmt::Write;
+use core::net::Ipv4Addr;
+
+use toro_sched::{Doing, Seen};
+
+/// The most sockets of a core that are listed.
+#[cfg(feature = "net")]
+const SOCKETS: usize = 1000;
+
+/// What `ask` writes on each core, one after the other.
+fn of_each_core(ask: impl Fn(&mut String) + Send + Sync + 'static) -> String {
+    let asked = toro_sched::on_each_core("operator", move || {
+        let mut text = String::new();
+        ask(&mut text);
+        text
+    });
+    let mut all = String::new();
+    for (core, text) in asked.unwrap_or_default().into_iter().enumerate() {
+        let _ = match text {
+            Ok(text) => write!(all, "core {core}: {text}"),
+            Err(_) => writeln!(all, "core {core}: no memory to ask it"),
+        };
+    }
+    all
+}
+
+pub(super) fn threads() -> String {
+    of_each_core(|text| {
+        let stats = toro_sched::stats();
+        let idle = stats.idle.as_millis();
+        let _ = writeln!(
+            text,
+            "{} threads, {} switches, {idle} ms idle",
+            stats.threads, stats.switches
+        );
+        let mut show = |thread: &Seen<'_>| {
+            let (state, reason) = match thread.doing {
+                Doing::Running => ("runs", ""),
+                Doing::Ready => ("ready", ""),
+                Doing::Ended => ("ended", ""),
+                Doing::Idling(reason) | Doing::Waiting(reason) => ("waits", reason),
+            };
+            let _ = writeln!(text, "{:6} {:16} {state} {reason}", thread.id, thread.name);
+        };
+        let core = toro_sched::current().core();
+        // SAFETY: 1. it is the running core.
+        unsafe { toro_sched::threads_of(core, &mut show) };
+    })
+}
+
+pub(super) fn memory() -> String {
+    of_each_core(|text| {
+        let stats = toro_mem::stats();
+        let _ = writeln!(
+            text,
+            "{} of {} bytes in use, {} at most; {} allocations, {} frees",
+            stats.in_use, stats.total, stats.high_water, stats.allocations, stats.frees
+        );
+    })
+}
+
+#[cfg(feature = "net")]
+pub(super) fn network() -> String {
+    of_each_core(|text| {
+        if !toro_net::is_init() {
+            text.push_str("no network\n");
+            return;
+        }
+        let stats = toro_net::stats();
+        let _ = match toro_net::addresses() {
+            Some(addresses) => write!(text, "{}", addresses.ip),
+            None => write!(text, "no address"),
+        };
+        let drops: u64 = stats.drops.iter().sum();
+        let _ = writeln!(
+            text,
+            "; {} frames in, {} out, {drops} dropped, {} segments sent again; {} connections open, {} half open, {} in TIME-WAIT",
+            stats.frames_in,
+            stats.frames_out,
+            stats.retransmits,
+            stats.open,
+            stats.half_open,
+            stats.time_wait
+        );
+        for socket in toro_net::sockets(SOCKETS) {
+            let _ = match socket {
+                toro_net::Socket::Listener { local, ready } => {
+                    writeln!(text, "listens     {local}, {ready} ready")
+                }
+                toro_net::Socket::Connection {
+                    local,
+                    peer,
+                    received,
+                    unsent,
+                    is_open,
+                } => {
+                    let state = if is_open { "open" } else { "closing" };
+                    writeln!(
+                        text,
+                        "{state:11} {local} {peer}, {received} bytes to read, {unsent} to send"
+                    )
+                }
+            };
+        }
+    })
+}
+
+#[cfg(feature = "net")]
+pub(super) fn ping(address: Ipv4Addr) -> String {
+    let mut text = String::new();
+    let _ = match toro_net::ping(address, core::time::Duration::from_secs(3)) {
+        Ok(time) => writeln!(text, "{address} answers after {} us", time.as_micros()),
+        Err(reason) => writeln!(text, "{address}: {reason}"),
+    };
+    text
+}
+
+#[cfg(not(feature = "net"))]
+pub(super) fn network() -> String {
+    String::from("this image is built without the unit net\n")
+}
+
+#[cfg(not(feature = "net"))]
+pub(super) fn ping(_: Ipv4Addr) -> String {
+    network()
+}
+
+#[cfg(feature = "files")]
+pub(super) fn mounts() -> String {
+    of_each_core(|text| {
+        text.push('\n');
+        let mut show = |path: &str| {
+            let _ = writeln!(text, "  /{}", path.trim_start_matches('/'));
+        };
+        toro_vfs::try_mount_points(&mut show);
+    })
+}
+
+#[cfg(not(feature = "files"))]
+pub(super) fn mounts() -> String {
+    String::from("this image is built without files\n")
+}
+
+pub(super) fn level() -> &'static str {
+    match log::max_level() {
+        log::LevelFilter::Off => "off",
+        log::LevelFilter::Error => "error",
+        log::LevelFilter::Warn => "warn",
+        log::LevelFilter::Info => "info",
+        log::LevelFilter::Debug => "debug",
+        log::LevelFilter::Trace => "trace",
+    }
+}
