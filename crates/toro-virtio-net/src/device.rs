@@ -45,7 +45,9 @@ pub struct VirtioNet {
     receive: Queue,
     transmit: Queue,
     info: NetInfo,
+    /// Bytes of a buffer to send with, and of one to receive into.
     buffer_len: usize,
+    receive_len: usize,
     /// Packets may lie in several buffers.
     merges: bool,
     /// Large segments may be received.
@@ -92,6 +94,7 @@ impl VirtioNet {
             info,
             has_status,
             buffer_len,
+            receive_len,
             long_limit,
             merges,
             large,
@@ -104,6 +107,7 @@ impl VirtioNet {
             transmit,
             info,
             buffer_len,
+            receive_len,
             merges,
             large,
             merged: None,
@@ -165,7 +169,7 @@ impl VirtioNet {
     #[inline]
     fn take_back(&mut self, buf: DmaBuf) {
         match buf.len() {
-            len if len == self.buffer_len => self.refill(buf),
+            len if len == self.receive_len => self.refill(buf),
             MERGED_LEN => self.merged = Some(buf),
             _ => {}
         }
@@ -383,8 +387,8 @@ impl NetDevice for VirtioNet {
     fn surrender(&mut self, frame: Frame) -> Option<Frame> {
         let buf = frame.buffer();
         // Another one to put packets together in is made when there is need.
-        if buf.len() == self.buffer_len {
-            match DmaBuf::try_new(self.buffer_len) {
+        if buf.len() == self.receive_len {
+            match DmaBuf::try_new(self.receive_len) {
                 Ok(other) => self.refill(other),
                 Err(_) => {
                     self.recycle(frame);

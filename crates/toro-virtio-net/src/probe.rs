@@ -43,8 +43,10 @@ const LEAST_BUFFER: usize = 2048;
 /// How much memory a card gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Buffers of 2 KiB for frames to receive: a power of two, or the next smaller one is taken.
+    /// Buffers for frames to receive: a power of two, or the next smaller one is taken.
     pub rx_buffers: u16,
+    /// Bytes of each where packets may lie in several: the longer, the fewer there are of a long packet. At least 2 KiB.
+    pub rx_len: usize,
     /// Frames that may wait to be sent; their buffers are allocated as they are needed.
     pub tx_buffers: u16,
     /// Frames of up to 64 KiB, for the device to cut, that may be on their way at once; allocated as they are needed.
@@ -55,6 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rx_buffers: 256,
+            rx_len: LEAST_BUFFER,
             tx_buffers: 256,
             long_frames: 32,
         }
@@ -120,7 +123,9 @@ pub(crate) struct Agreed {
     pub(crate) features: u64,
     pub(crate) info: NetInfo,
     pub(crate) has_status: bool,
+    /// Bytes of a buffer to send with, and of one to receive into.
     pub(crate) buffer_len: usize,
+    pub(crate) receive_len: usize,
     pub(crate) long_limit: u16,
     pub(crate) merges: bool,
     pub(crate) large: bool,
@@ -153,12 +158,19 @@ pub(crate) fn agree(
     };
     // With room for a VLAN tag, which the device may leave in.
     let buffer_len = header::LEN + header::ETHERNET + 4 + usize::from(mtu);
+    let buffer_len = buffer_len.next_multiple_of(64).max(LEAST_BUFFER);
+    let receive_len = if has(feature::MRG_RXBUF) {
+        config.rx_len.max(buffer_len)
+    } else {
+        buffer_len
+    };
     let has_segments = has(feature::CSUM | feature::HOST_TSO4);
     Ok(Agreed {
         features,
         info,
         has_status: has(feature::STATUS),
-        buffer_len: buffer_len.next_multiple_of(64).max(LEAST_BUFFER),
+        buffer_len,
+        receive_len,
         long_limit: if has_segments { config.long_frames } else { 0 },
         merges: has(feature::MRG_RXBUF),
         large: features & LARGE != 0,
@@ -201,7 +213,7 @@ pub(crate) fn filled(
     mut transmit: Queue,
     agreed: Agreed,
 ) -> Result<Parts, ProbeError> {
-    fill(&mut receive, agreed.buffer_len)?;
+    fill(&mut receive, agreed.receive_len)?;
     transmit.disable_interrupts();
     Ok(Parts {
         receive,

@@ -32,6 +32,7 @@ fn probe(fake: &FakeNet, size: u16) -> Result<VirtioNet, ProbeError> {
         fake.device.transport(),
         Config {
             rx_buffers: size,
+            rx_len: 2048,
             tx_buffers: size,
             long_frames: 2,
         },

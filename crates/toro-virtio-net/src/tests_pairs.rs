@@ -24,6 +24,7 @@ const PAIRED: u64 = MERGING | CTRL_VQ | MQ;
 const RECEIVE: usize = 0;
 const CONFIG: Config = Config {
     rx_buffers: 64,
+    rx_len: 2048,
     tx_buffers: 64,
     long_frames: 2,
 };
@@ -57,6 +58,28 @@ fn packets_in_several_buffers_are_put_together() {
         }
     }
     assert_eq!(driver.stats().rx_frames, 120);
+    assert_eq!(fake.device.waiting(RECEIVE), 64, "every buffer came back");
+}
+
+#[test]
+fn longer_buffers_take_more_of_a_packet() {
+    let fake = FakeNet::new(MERGING, 256);
+    let config = Config {
+        rx_len: 8192,
+        ..CONFIG
+    };
+    let mut driver = VirtioNet::probe(fake.device.transport(), config).expect("the card starts");
+    for len in [60, 8180, 8181, 65_549] {
+        for _ in 0..20 {
+            assert!(fake.send_merged(RECEIVE, header(1), &bytes(len), None));
+            let waiting = fake.device.waiting(RECEIVE);
+            let frame = driver.receive().expect("it was sent");
+            assert_eq!(frame.bytes(), bytes(len));
+            assert_eq!(64 - waiting, (len + 12).div_ceil(8192));
+            driver.recycle(frame);
+            driver.flush();
+        }
+    }
     assert_eq!(fake.device.waiting(RECEIVE), 64, "every buffer came back");
 }
 
