@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod bulk;
 mod datagrams;
 mod names;
 mod peer;
@@ -22,6 +23,7 @@ fn main() {
         streams::a_listener_that_is_not_to_wait_says_so,
         streams::what_can_be_set_is_kept,
         streams::a_drop_that_lingers_has_delivered,
+        bulk::a_long_stream_comes_back_whole,
         tasks::a_task_exchanges_bytes_both_ways_at_once,
         tasks::many_tasks_share_the_core,
         tasks::tasks_accept_and_answer,

@@ -99,10 +99,32 @@ const GIBIBYTE: Cell = Cell {
     ..Cell::PLAIN
 };
 
+/// The same, on more cores.
+const GIBIBYTE_ON_2: Cell = Cell {
+    name: "1 GiB and 2 cores",
+    cores: Some(2),
+    ..GIBIBYTE
+};
+const GIBIBYTE_ON_4: Cell = Cell {
+    name: "1 GiB and 4 cores",
+    cores: Some(4),
+    ..GIBIBYTE
+};
+
+/// The kinds of machines that differ in how they reach devices.
+const KINDS: &[Machine] = &[Machine::Pc, Machine::Q35, Machine::Microvm];
+
 /// A second core, and devices as usual.
 pub(super) const TWO_CORES: Cell = Cell {
     name: "2 cores",
     cores: Some(2),
+    ..Cell::PLAIN
+};
+
+/// Four cores, and devices as usual.
+const FOUR_CORES: Cell = Cell {
+    name: "4 cores",
+    cores: Some(4),
     ..Cell::PLAIN
 };
 
@@ -164,8 +186,15 @@ pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
         Depth::Quick | Depth::Normal if image == "test-vsock" => &[(SOCKETS, &[Machine::Q35])],
         Depth::Deep if image == "test-vsock" => &[
             (LINES, &[Machine::Pc]),
-            (SOCKETS, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
-            (GIBIBYTE, &[Machine::Pc, Machine::Microvm]),
+            (SOCKETS, KINDS),
+            (GIBIBYTE, KINDS),
+            (GIBIBYTE_ON_2, KINDS),
+            (GIBIBYTE_ON_4, KINDS),
+        ],
+        Depth::Deep if image == "test-net" => &[
+            (GIBIBYTE, KINDS),
+            (GIBIBYTE_ON_2, KINDS),
+            (GIBIBYTE_ON_4, KINDS),
         ],
         _ if !["test-console", "test-devices"].contains(&image) => &[],
         Depth::Quick => &[(LINES, &[Machine::Pc])],
@@ -176,8 +205,10 @@ pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
         ],
         Depth::Deep => &[
             (LINES, &[Machine::Pc, Machine::Q35]),
-            (SHORT, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
-            (SPREAD, &[Machine::Pc, Machine::Q35, Machine::Microvm]),
+            (TWO_CORES, KINDS),
+            (FOUR_CORES, KINDS),
+            (SHORT, KINDS),
+            (SPREAD, KINDS),
         ],
     };
     let settings = |(cell, machines): &(Cell, &'static [Machine])| {

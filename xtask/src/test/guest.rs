@@ -39,10 +39,12 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
         .into_iter()
         .filter(|package| package.name.starts_with("test-"));
     for package in images {
-        if !machines
-            .iter()
-            .any(|machine| may_hold_wanted(tally, &package.name, *machine))
-        {
+        let settings = settings(package, machines, depth);
+        let (name, is_wanted) = (&package.name, |start: &str| may_hold_wanted(tally, start));
+        let any = |setting: &Setting| is_wanted(&setting.prefix(name));
+        let fails = !package.toro().test.failures.is_empty();
+        let may_fail = fails && is_wanted(&format!("guest: {name}"));
+        if !may_fail && !settings.iter().any(any) {
             continue;
         }
         eprintln!("ring 3: {}", package.name);
@@ -54,7 +56,10 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
         match build::build_with(workspace, &package.name, Profile::Release, extras) {
             Ok(image) => {
                 failure::run(workspace, package, &image, tally);
-                for setting in settings(package, machines, depth) {
+                for setting in settings {
+                    if !may_hold_wanted(tally, &setting.prefix(&package.name)) {
+                        continue;
+                    }
                     on_machine(workspace, package, &image, setting, tally);
                 }
             }
@@ -96,23 +101,29 @@ fn cores(package: &Package, machine: Machine, depth: Depth) -> Vec<Option<u32>> 
     }
 }
 
-/// Whether a case of that image can have a wanted name: its own name is known only when it runs.
-fn may_hold_wanted(tally: &Tally, image: &str, machine: Machine) -> bool {
-    let start = prefix(image, machine);
-    tally
-        .filter()
-        .is_none_or(|filter| start.contains(filter) || !is_elsewhere(filter))
+/// Whether a case can be wanted whose name begins with `start`: its whole name is known only when it runs.
+fn may_hold_wanted(tally: &Tally, start: &str) -> bool {
+    tally.filter().is_none_or(|filter| {
+        let image = start.strip_prefix("guest: ").unwrap_or(start);
+        start.contains(filter) || filter.contains(image) || !is_elsewhere(filter)
+    })
 }
 
 /// Whether a name with `filter` in it is in another ring, or in the image that is named.
 fn is_elsewhere(filter: &str) -> bool {
-    ["e2e", "host", "test-"]
+    ["e2e", "host", "guest: ", "test-"]
         .iter()
         .any(|start| filter.starts_with(start))
 }
 
-fn prefix(image: &str, machine: Machine) -> String {
-    format!("guest: {image} on {}", machine.name())
+impl Setting {
+    /// What the names of its cases begin with.
+    fn prefix(&self, image: &str) -> String {
+        let cores = self.cores.map(|cores| format!(" with {cores} cores"));
+        let special = (!self.cell.name.is_empty()).then(|| format!(" with {}", self.cell.name));
+        let with = [cores, special].map(Option::unwrap_or_default).concat();
+        format!("guest: {image} on {}{with}: ", self.machine.name())
+    }
 }
 
 fn on_machine(
@@ -122,15 +133,7 @@ fn on_machine(
     setting: Setting,
     tally: &mut Tally,
 ) {
-    let Setting {
-        machine,
-        cores,
-        cell,
-    } = setting;
-    let cores = cores.map(|cores| format!(" with {cores} cores"));
-    let special = (!cell.name.is_empty()).then(|| format!(" with {}", cell.name));
-    let with = [cores, special].map(Option::unwrap_or_default).concat();
-    let prefix = format!("{}{with}: ", prefix(&package.name, machine));
+    let prefix = setting.prefix(&package.name);
     let boot = || match boot(workspace, package, image, setting) {
         Ok(cases) => cases
             .into_iter()
@@ -194,10 +197,12 @@ fn boot(
     let peers = peers.then(|| Peers::start(wish.ports.first().map(|port| port.host)));
     let peers = peers.transpose().context("cannot play the network")?;
     if let Some(peers) = &peers {
+        let has_words = wish.append.split(' ').any(|word| word == "--");
+        let dashes = if has_words { "" } else { "-- " };
         wish.append = format!(
-            "{} {} -- {}",
-            wish.append,
+            "{} {} {dashes}{}",
             peers.kernel_words(),
+            wish.append,
             peers.words()
         );
     }
