@@ -81,6 +81,9 @@ struct Common {
     /// Only the cases whose name holds this text.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+    /// Instead of all that: where the instructions of our image go, function by function.
+    #[arg(long)]
+    profile: bool,
 }
 
 impl Common {

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 
 /// What one function executed.
 #[derive(Debug, PartialEq, Eq)]
-struct Share {
+pub(super) struct Share {
     function: String,
     instructions: u64,
     /// Entries into its blocks: high beside `instructions` means short, branchy code.
@@ -91,12 +91,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 }
 
 /// The functions of an image by address.
-struct Symbols {
+pub(super) struct Symbols {
     starts: Vec<(u64, String)>,
 }
 
 impl Symbols {
-    fn read(elf: &[u8]) -> Result<Self> {
+    pub(super) fn read(elf: &[u8]) -> Result<Self> {
         let file = object::File::parse(elf).context("the unstripped image is no ELF file")?;
         let functions = file
             .symbols()
@@ -118,7 +118,7 @@ impl Symbols {
     }
 
     /// Sums the blocks by function, the largest first.
-    fn shares(&self, ran: &[Block]) -> Vec<Share> {
+    pub(super) fn shares(&self, ran: &[Block]) -> Vec<Share> {
         let mut sums: HashMap<&str, (u64, u64)> = HashMap::new();
         for block in ran {
             let sum = sums.entry(self.name_of(block.address)).or_default();
@@ -143,11 +143,11 @@ fn demangled(name: &str) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn render(shares: &[Share], requests: f64, top: usize) -> String {
+pub(super) fn render(shares: &[Share], requests: f64, top: usize) -> String {
     let total: u64 = shares.iter().map(|share| share.instructions).sum();
     let per_request = table::number(total as f64 / requests);
-    let mut out = format!("{per_request} guest instructions for each of {requests} requests\n\n");
-    out.push_str("  share  instr/request  blocks/request  function\n");
+    let mut out = format!("{per_request} guest instructions for each of {requests}\n\n");
+    out.push_str("  share     instr/each     blocks/each  function\n");
     for share in shares.iter().take(top) {
         let percent = 100.0 * share.instructions as f64 / total as f64;
         let each = share.instructions as f64 / requests;
@@ -196,7 +196,7 @@ mod tests {
         ];
         assert_eq!(found, expected);
         let text = render(&shares, 10.0, 1);
-        assert!(text.starts_with("7.50 guest instructions for each of 10 requests"));
+        assert!(text.starts_with("7.50 guest instructions for each of 10"));
         assert!(text.contains(" 93.33%") && !text.contains("entry"));
     }
 }

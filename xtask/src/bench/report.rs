@@ -111,12 +111,15 @@ impl Report {
         rows
     }
 
-    /// Writes the table, the plot and the JSON file into `folder`, and prints the table.
+    /// Writes the table, the plot and the JSON file into `folder`, and prints the table; nothing if nothing was measured.
     ///
     /// # Errors
     /// Also fails, once all is written, if something that was measured did not work.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let rows = self.rows();
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut text = table::render(&rows);
         for note in &self.notes {
             text.push_str(&format!("\n{note}"));

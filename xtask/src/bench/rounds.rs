@@ -3,19 +3,24 @@
 //! Both VMs stay booted and take turns; the one that waits is stopped, so it costs nothing. The client and the rest
 //! of QEMU share one core, the vCPU has the other. Instructions are counted in runs of their own.
 
+use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::guests::{self, Kit};
-use super::plugin::Plugin;
+use super::plugin::{Plugin, between};
+use super::profile::{self, Symbols};
 use super::report::Report;
 use super::vm::Vm;
 use super::{Common, progress};
 use crate::netns::{Lab, Tap};
 use crate::qemu::Machine;
 use crate::vsock::Sockets;
+
+/// How many functions a profile shows.
+const FUNCTIONS: usize = 20;
 
 /// What a client found.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -128,6 +133,16 @@ pub(super) fn compare<C: Client>(
     common: &Common,
     plugin: &Plugin,
 ) -> Result<()> {
+    ensure!(
+        C::CASES.iter().any(|(name, _)| common.wants(name)),
+        "no case has `{}` in its name",
+        common.only
+    );
+    if common.profile {
+        let mut ours = kits.iter().filter(|kit| kit.reference().is_none());
+        let kit = ours.next().context("--no-toro leaves nothing to profile")?;
+        return profiles::<C>(kit, machine, common, lab.tap(0), plugin);
+    }
     rates::<C>(report, kits, lab, machine, common)?;
     for (index, kit) in kits.iter().enumerate() {
         instructions::<C>(report, kit, machine, common, lab.tap(index), plugin)?;
@@ -290,6 +305,33 @@ fn instructions<C: Client>(
                 .series(case, &metric, "instructions")
                 .add(kit.reference(), each);
         }
+    }
+    Ok(())
+}
+
+/// Prints where the instructions of each load go.
+fn profiles<C: Client>(
+    kit: &Kit,
+    machine: Machine,
+    common: &Common,
+    tap: Tap,
+    plugin: &Plugin,
+) -> Result<()> {
+    let debug = kit.debug.as_ref().context("the image has no symbols")?;
+    let symbols = Symbols::read(&fs::read(debug)?)?;
+    let counter = plugin.counter(kit.name(), true);
+    let guest = kit.guest(machine, tap);
+    let (vm, _) = guests::boot_server(&guest, guests::patience(kit), Some(&counter.argument))?;
+    vm.pin()?;
+    let peer = kit.peer(tap);
+    C::run(C::CASES[C::WARM_UP].1, &peer, Effort::Little)?;
+    for &(case, load) in C::CASES.iter().filter(|(name, _)| common.wants(name)) {
+        C::prepare(load, &peer)?;
+        let before = counter.profile()?;
+        let outcome = C::run(load, &peer, Effort::Little)?;
+        let shares = symbols.shares(&between(&before, &counter.profile()?));
+        let table = profile::render(&shares, outcome.requests, FUNCTIONS);
+        println!("{case}: {table}");
     }
     Ok(())
 }
