@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod ci;
+mod crowd;
 mod gdb;
 mod image;
 mod iso;

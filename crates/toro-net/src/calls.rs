@@ -132,7 +132,8 @@ impl Stack {
         if !address::is_unicast(*remote.ip()) || remote.port() == 0 || *remote.ip() == local {
             return Err(ConnectError::Unreachable);
         }
-        if self.connections.len() >= self.config.limits.connections {
+        let is_full = self.connections.len() >= self.config.limits.connections;
+        if is_full || !self.make_room_for_rings(now) {
             return Err(ConnectError::NoResources);
         }
         let tuple = self
@@ -141,12 +142,13 @@ impl Stack {
         let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
         let lone = birth::connecting(&self.config, &tuple, isn, clock::to_smoltcp(now))
             .ok_or(ConnectError::NoResources)?;
-        let mut connection = Connection::new(lone, tuple, isn, 0);
+        let mut connection = Connection::new(now, lone, tuple, isn, 0);
         connection.stage = Stage::Connecting;
         // The SYN takes a number.
         connection.delivered = isn.wrapping_add(1);
         connection.deadline = Some(now + self.config.times.connect);
         let id = self.connections.insert(connection);
+        self.account((0, 0), self.first_rings());
         self.demux.set(tuple, Target::Connection(id));
         self.send(now, id);
         self.rouse();
@@ -280,11 +282,13 @@ impl Stack {
         bytes: &[u8],
         waker: &Waker,
     ) -> Poll<Result<usize, WriteError>> {
+        let is_awake = self.wake(now, id);
         let Some(connection) = self.connections.get_mut(id) else {
             return Poll::Ready(Err(WriteError::ConnectionAborted));
         };
         let socket = connection.socket();
-        if connection.draining && socket.may_send() && socket.send_queue() > 0 {
+        let is_draining = connection.draining && socket.may_send() && socket.send_queue() > 0;
+        if is_draining || !is_awake {
             keep(&mut connection.writer, waker);
             return Poll::Pending;
         }
@@ -350,7 +354,16 @@ impl Stack {
             connection.read_shut = true;
         }
         if how != Shutdown::Read {
-            connection.finish();
+            let is_awake = self.wake(now, id);
+            let Some(connection) = self.connections.get_mut(id) else {
+                return;
+            };
+            if is_awake {
+                connection.finish();
+            } else {
+                // There is no memory for what the peer has still to say.
+                connection.abort();
+            }
             self.send(now, id);
             self.rouse();
         }
@@ -375,8 +388,7 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        connection.socket_mut().abort();
-        connection.end = Some(End::Aborted);
+        connection.abort();
         self.orphan(now, id);
     }
 

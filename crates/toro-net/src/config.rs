@@ -57,6 +57,8 @@ pub struct Growth {
 /// What the peers may make us hold at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Bytes for connections and their rings. Idle connections give their rings up when others need them.
+    pub memory: usize,
     /// Connections, open or closing.
     pub connections: usize,
     /// Half-open connections of all listeners together; when there are more, the oldest are given up.
@@ -117,8 +119,10 @@ impl Config {
         }
         self.growth.total = self.growth.total.min(bytes / 4);
         let limits = &mut self.limits;
-        let each = self.buffers.receive + self.buffers.send + SOCKET_LEN;
-        limits.connections = limits.connections.min(bytes / each).max(4);
+        limits.memory = bytes;
+        // The last quarter is for rings of those that have bytes under way.
+        let most = (bytes - bytes / 4) / SOCKET_LEN;
+        limits.connections = limits.connections.min(most).max(4);
         limits.backlog = limits.backlog.min(limits.connections);
         limits.half_open = limits.half_open.min(bytes / 1024).max(limits.backlog);
         limits.time_wait = limits.time_wait.min(bytes / 512).max(16);
@@ -126,8 +130,8 @@ impl Config {
     }
 }
 
-/// About what a connection takes besides its rings.
-const SOCKET_LEN: usize = 2048;
+/// What a connection takes besides its rings.
+pub(crate) const SOCKET_LEN: usize = 2048;
 
 impl Default for Buffers {
     fn default() -> Self {
@@ -151,7 +155,8 @@ impl Default for Growth {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 16_384,
+            memory: usize::MAX,
+            connections: 65_536,
             half_open: 4096,
             backlog: 1024,
             orphans: 2048,

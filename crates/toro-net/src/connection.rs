@@ -94,12 +94,22 @@ pub(crate) struct Connection {
     pub(crate) draining: bool,
     /// Its timer has fired since it last had the chance to send.
     pub(crate) expired: bool,
+    /// When the peer was last heard.
+    pub(crate) heard: Instant,
+    /// While it is [asleep](crate::slumber), the receive ring that the window stands for which the peer was offered.
+    pub(crate) promised: usize,
     /// Counts for the listener that has made it, if that has a limit.
     pub(crate) share: Option<Rc<()>>,
 }
 
 impl Connection {
-    pub(crate) fn new((sockets, handle): Lone, tuple: Tuple, sent: u32, acknowledged: u32) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        (sockets, handle): Lone,
+        tuple: Tuple,
+        sent: u32,
+        acknowledged: u32,
+    ) -> Self {
         Self {
             tuple,
             stage: Stage::Ready,
@@ -129,6 +139,8 @@ impl Connection {
             segment: 0,
             draining: false,
             expired: false,
+            heard: now,
+            promised: 0,
             share: None,
         }
     }
@@ -219,7 +231,7 @@ impl Connection {
         let socket = self.socket();
         match socket.may_send() {
             true if self.draining => socket.send_queue() == 0,
-            true => socket.can_send(),
+            true => socket.can_send() || self.is_asleep(),
             false => !is_opening(socket.state()),
         }
     }
@@ -289,12 +301,19 @@ impl Connection {
 
     /// Follows up on a segment for a connection that the service has let go, of which `queued` bytes were
     /// undelivered before.
-    pub(crate) fn follow_orphan(&mut self, now: Instant, queued: usize, times: &Times) {
+    pub(crate) fn follow_orphan(
+        &mut self,
+        now: Instant,
+        queued: usize,
+        segment: &Segment,
+        times: &Times,
+    ) {
+        let is_new = segment.payload_len() > 0 && segment.seq == self.acknowledged;
         let socket = self.socket_mut();
-        if socket.recv_queue() > 0 {
+        // Who was asleep when it was closed has no ring for what is new.
+        if socket.recv_queue() > 0 || (is_new && socket.recv_capacity() == 0) {
             // Nobody will read this (RFC 9293, 3.6.1).
-            socket.abort();
-            self.end = Some(End::Aborted);
+            self.abort();
         } else if socket.state() == tcp::State::FinWait2 {
             if self
                 .deadline
@@ -309,10 +328,18 @@ impl Connection {
 
     /// Says the end of our stream, after what is queued.
     pub(crate) fn finish(&mut self) {
+        self.promised = 0;
         let socket = self.socket_mut();
         // The byte of a keep-alive lies where the FIN is; a peer that lacks the FIN would take it for data.
         socket.set_keep_alive(None);
         socket.close();
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn abort(&mut self) {
+        self.promised = 0;
+        self.end = Some(End::Aborted);
+        self.socket_mut().abort();
     }
 
     /// Brings the deadline forward to `deadline`.
@@ -336,7 +363,7 @@ impl Connection {
     /// Whether `segment` begins within what the peer may send.
     pub(crate) fn is_in_window(&self, segment: &Segment) -> bool {
         let offset = segment.seq.wrapping_sub(self.acknowledged);
-        (offset as usize) < self.socket().recv_capacity()
+        (offset as usize) < self.socket().recv_capacity().max(self.promised)
     }
 }
 

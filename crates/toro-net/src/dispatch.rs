@@ -23,6 +23,7 @@ use crate::config::Buffers;
 use crate::connection::{End, Stage};
 use crate::error::BindError;
 use crate::slab::SlotId;
+use crate::slumber;
 use crate::stack::Stack;
 
 /// Connections of services that something happened to.
@@ -274,8 +275,15 @@ impl Stack {
         if served.deadline.is_none_or(|deadline| deadline > now) {
             return self.arm_served(id);
         }
-        served.deadline = None;
-        if self.call(now, id, Some(Event::TimedOut)) {
+        // It may have something to say.
+        let is_awake = self.wake(now, id);
+        let connection = self.connections.get_mut(id);
+        if let Some(served) = connection.and_then(|it| it.served.as_mut()) {
+            served.deadline = (!is_awake).then_some(now + slumber::AGAIN);
+        }
+        if !is_awake {
+            self.arm_served(id);
+        } else if self.call(now, id, Some(Event::TimedOut)) {
             self.attend(now, id);
         }
     }

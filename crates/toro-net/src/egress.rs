@@ -58,9 +58,18 @@ impl Stack {
 
     /// Sends what connection `id` has to send, a burst at most, and settles what follows from its state.
     pub(crate) fn send(&mut self, now: Instant, id: SlotId) {
-        let Some(connection) = self.connections.get_mut(id).filter(|c| c.attached) else {
+        let Some(mut connection) = self.connections.get_mut(id).filter(|c| c.attached) else {
             return;
         };
+        if connection.is_asleep() {
+            if self.sleeps_on(now, id) {
+                return;
+            }
+            let Some(woken) = self.connections.get_mut(id) else {
+                return;
+            };
+            connection = woken;
+        }
         let at = clock::to_smoltcp(now);
         connection.touched = false;
         connection.consumed = 0;

@@ -13,6 +13,8 @@
 //! If the device can cut, the new socket is told that the peer takes segments of nearly 64 KiB, and the device is told the
 //! truth. From the first sign of a loss on the connection goes through the [narrow](crate::interfaces) interface, whose
 //! segments fit the wire: what is sent again should not be 64 KiB.
+//!
+//! With no rings at all a connection is [asleep](crate::slumber).
 
 use alloc::vec::Vec;
 
@@ -115,60 +117,68 @@ impl Stack {
     /// Ends the draining of connection `id`, whose send ring is empty: with a larger one, if that can be.
     #[cold]
     pub(crate) fn grow(&mut self, now: Instant, id: SlotId) {
-        self.enlarge(now, id);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.draining = false;
+            // Begin anew: if it cannot grow now, it may after another ring.
+            connection.proven = 0;
+        }
+        self.enlarge(now, id, false);
         if let Some(connection) = self.connections.get_mut(id) {
             connection.wake_ready();
         }
     }
 
-    /// Gives connection `id` a larger send ring.
-    fn enlarge(&mut self, now: Instant, id: SlotId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        connection.draining = false;
-        // Begin anew: if it cannot grow now, it may after another ring.
-        connection.proven = 0;
-        let (receive, send) = connection.rings();
-        let send = send.saturating_mul(STEP).min(self.config.growth.ring);
-        self.renew(now, id, &Buffers { receive, send });
-    }
-
     /// Gives connection `id` a larger receive ring. The peer hears of it with the next acknowledgement.
     #[cold]
     pub(crate) fn grow_input(&mut self, now: Instant, id: SlotId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        connection.received_from = connection.acknowledged;
-        let (receive, send) = connection.rings();
-        let receive = receive.saturating_mul(STEP).min(self.config.growth.receive);
-        self.renew(now, id, &Buffers { receive, send });
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.received_from = connection.acknowledged;
+        }
+        self.enlarge(now, id, true);
         self.touch(id);
     }
 
-    /// Gives connection `id` rings of these sizes, if they are larger, it is at rest, and there is memory.
+    /// Gives connection `id` a larger ring of one kind, if it is at rest and there is memory.
     #[inline(never)]
-    fn renew(&mut self, now: Instant, id: SlotId, wanted: &Buffers) {
-        let at = clock::to_smoltcp(now);
-        let Some(connection) = self.connections.get_mut(id) else {
+    fn enlarge(&mut self, now: Instant, id: SlotId, is_input: bool) {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
-        let (socket, growth) = (connection.socket(), self.config.growth);
+        let (mut receive, mut send) = connection.rings();
+        let growth = &self.config.growth;
+        let (ring, most) = match is_input {
+            true => (&mut receive, growth.receive),
+            false => (&mut send, growth.ring),
+        };
+        let old = *ring;
+        *ring = old.saturating_mul(STEP).min(most);
+        let extra = ring.saturating_sub(old);
+        if extra > 0 && self.grown + extra <= growth.total {
+            self.renew(now, id, &Buffers { receive, send });
+        }
+    }
+
+    /// Gives connection `id` rings of these sizes, as of `now`; none put it to sleep. Returns `false` if it is not at rest then, or
+    /// memory is short.
+    #[inline(never)]
+    pub(crate) fn renew(&mut self, now: Instant, id: SlotId, wanted: &Buffers) -> bool {
+        let at = clock::to_smoltcp(now);
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        let socket = connection.socket();
         let at_rest = socket.state() == tcp::State::Established
             && socket.send_queue() == 0
             && connection.sent == connection.delivered;
-        let (old_receive, old_send) = connection.rings();
-        let extra = (wanted.receive + wanted.send).saturating_sub(old_receive + old_send);
-        let is_spare = extra > 0 && self.grown + extra <= growth.total;
-        let nagle = socket.nagle_enabled();
+        let (nagle, keep_alive) = (socket.nagle_enabled(), socket.keep_alive());
+        let old = connection.rings();
         let interface = self.interfaces.choose(connection.is_wide());
         let due = interface.poll_at(at, &connection.sockets);
         let Some(agreed) = connection
             .agreed
-            .filter(|_| at_rest && is_spare && due.is_none_or(|due| due > at))
+            .filter(|_| at_rest && due.is_none_or(|due| due > at))
         else {
-            return;
+            return false;
         };
         let usual = self.wire.info().mtu - IPV4_LEN - TCP_LEN;
         let long = self
@@ -184,7 +194,7 @@ impl Stack {
             agreed.mss
         };
         let Some(unread) = connection.unread() else {
-            return;
+            return false;
         };
         // A ring is shorter than 4 GiB, here and below.
         let before = connection
@@ -206,23 +216,45 @@ impl Stack {
             at,
         );
         let Some(lone) = made else {
-            return;
+            return false;
         };
         connection.replace(lone);
-        connection.socket_mut().set_nagle_enabled(nagle);
+        let socket = connection.socket_mut();
+        socket.set_nagle_enabled(nagle);
+        if socket.keep_alive() != keep_alive {
+            socket.set_keep_alive(keep_alive);
+        }
         connection.segment = match is_wide {
             true => u16::try_from(usual).unwrap_or(0),
             false => 0,
         };
-        self.grown += extra;
+        let is_asleep = wanted.receive == 0;
+        connection.promised = if is_asleep { old.0 } else { 0 };
+        self.account(old, (wanted.receive, wanted.send));
+        true
     }
 
-    /// Removes connection `id` with what it has grown by.
+    /// Removes connection `id` with its rings.
     pub(crate) fn remove(&mut self, id: SlotId) {
         if let Some(connection) = self.connections.remove(id) {
-            let (receive, send) = connection.rings();
-            let first = self.config.buffers.receive + self.config.buffers.send;
-            self.grown -= (receive + send).saturating_sub(first).min(self.grown);
+            self.account(connection.rings(), (0, 0));
         }
+    }
+
+    /// The sizes of the rings that a connection begins with.
+    pub(crate) fn first_rings(&self) -> (usize, usize) {
+        let Buffers { receive, send } = self.config.buffers;
+        (receive, send)
+    }
+
+    /// Takes note that a connection has rings of other sizes; none are as large as nothing.
+    #[inline(never)]
+    pub(crate) fn account(&mut self, old: (usize, usize), new: (usize, usize)) {
+        let (receive, send) = self.first_rings();
+        let first = receive + send;
+        let grown = |(receive, send)| usize::saturating_sub(receive + send, first);
+        let has = |rings| usize::from(rings != (0, 0));
+        self.grown = self.grown + grown(new) - grown(old);
+        self.awake = self.awake + has(new) - has(old);
     }
 }

@@ -86,7 +86,14 @@ impl Stack {
         if segment.flags.rst() && !self.reset_is_believed(now, id, segment) {
             return Err(DropReason::BadSegment);
         }
-        let connection = self.connections.get_mut(id).ok_or(DropReason::BadSegment)?;
+        let mut connection = self.connections.get_mut(id).ok_or(DropReason::BadSegment)?;
+        if connection.is_asleep() {
+            if !segment.flags.rst() && !self.wake(now, id) {
+                return Err(DropReason::ConnectionsFull);
+            }
+            connection = self.connections.get_mut(id).ok_or(DropReason::BadSegment)?;
+        }
+        connection.heard = now;
         if connection.only_lacks_fin(segment) {
             return Ok(());
         }
@@ -110,11 +117,11 @@ impl Stack {
         connection.note_delivered(queued.saturating_sub(left));
         connection.note_sent(&self.wire.log, &mut self.stats);
         if segment.flags.rst() && connection.socket().state() == tcp::State::Closed {
-            connection.end = Some(End::Reset);
+            (connection.end, connection.promised) = (Some(End::Reset), 0);
             self.stats.reset += 1;
         }
         if connection.stage == Stage::Orphan {
-            connection.follow_orphan(now, queued, &self.config.times);
+            connection.follow_orphan(now, queued, segment, &self.config.times);
         }
         let asked = self.wire.log.arp_target;
         connection.consider_growth(&self.config.growth);
@@ -213,7 +220,8 @@ impl Stack {
         request: &HalfOpen,
         segment: &Segment,
     ) -> Result<SlotId, DropReason> {
-        if self.connections.len() >= self.config.limits.connections {
+        let is_full = self.connections.len() >= self.config.limits.connections;
+        if is_full || !self.make_room_for_rings(now) {
             return Err(DropReason::ConnectionsFull);
         }
         let (tuple, agreed) = (request.tuple, &request.agreed);
@@ -221,12 +229,10 @@ impl Stack {
             .ok_or(DropReason::ConnectionsFull)?;
         self.forget_request(id);
         let (sent, expected) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
-        let connection = self
-            .connections
-            .insert(Connection::new(lone, tuple, sent, expected));
-        if let Some(connection) = self.connections.get_mut(connection) {
-            connection.agreed = Some(*agreed);
-        }
+        let mut connection = Connection::new(now, lone, tuple, sent, expected);
+        connection.agreed = Some(*agreed);
+        let connection = self.connections.insert(connection);
+        self.account((0, 0), self.first_rings());
         self.demux.set(tuple, Target::Connection(connection));
         self.stats.accepted += 1;
         self.confirm_station(

@@ -7,7 +7,8 @@
 //!   the frame together with that one socket.
 //! - `half_open` answers connection requests without a socket; `birth` makes one when the handshake is complete.
 //! - `time_wait` remembers closed connections in 40 bytes each.
-//! - `growth` makes send rings larger, and sends long packets through a device that cuts them.
+//! - `growth` makes rings larger, and sends long packets through a device that cuts them; `slumber` takes the rings of idle
+//!   connections when memory is short.
 //! - `egress` lets those send that something happened to, timers included.
 //! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
 //! - `extension` is where `datagrams` hangs, UDP and pings, and on top of those `lookup`; they come with the first socket that needs them.
@@ -63,6 +64,7 @@ mod random;
 mod route;
 mod seat;
 mod segment;
+mod slumber;
 mod sockets;
 mod stack;
 mod stats;

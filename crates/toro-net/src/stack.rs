@@ -42,8 +42,12 @@ pub struct Stack {
     pub(crate) connections: Slab<Connection>,
     pub(crate) services: Services,
     pub(crate) orphans: usize,
-    /// By how much the send rings have grown.
+    /// By how much the rings have grown.
     pub(crate) grown: usize,
+    /// Connections that have rings.
+    pub(crate) awake: usize,
+    /// Which of the connections was last looked at whether it could do without.
+    pub(crate) hand: usize,
     pub(crate) time_wait: TimeWait,
     pub(crate) timers: TimerQueue<SlotId>,
     /// Connections that may have something to send, each once.
@@ -84,6 +88,8 @@ impl Stack {
             services: Services::new(),
             orphans: 0,
             grown: 0,
+            awake: 0,
+            hand: 0,
             time_wait: TimeWait::new(config.limits.time_wait, config.times.time_wait),
             timers: TimerQueue::new(),
             dirty: VecDeque::new(),
@@ -186,6 +192,7 @@ impl Stack {
         (stats.frames_out, stats.bytes_out) = (self.wire.frames_out, self.wire.bytes_out);
         stats.drops[DropReason::TransmitFull as usize] = self.wire.replies_lost;
         stats.open = self.connections.len();
+        stats.asleep = stats.open - self.awake;
         stats.half_open = self.half_open.len();
         stats.time_wait = self.time_wait.len();
         stats

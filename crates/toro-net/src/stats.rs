@@ -84,6 +84,8 @@ pub struct Stats {
     pub drops: [u64; DropReason::COUNT],
     /// Connections that exist now, open or closing.
     pub open: usize,
+    /// Of those, how many have no rings, as they are idle and others needed the memory.
+    pub asleep: usize,
     /// Requests now on their way to become connections.
     pub half_open: usize,
     /// Closed connections remembered now.

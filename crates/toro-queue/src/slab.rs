@@ -93,6 +93,21 @@ impl<T> Slab<T> {
             .filter(|_| slot.generation == id.generation)
     }
 
+    /// How many slots there are, with tenants or without.
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The tenant of the slot at `place`, and its handle.
+    pub fn at(&self, place: usize) -> Option<(SlotId, &T)> {
+        let slot = self.slots.get(place)?;
+        let id = SlotId {
+            index: u32::try_from(place).ok()?,
+            generation: slot.generation,
+        };
+        Some((id, slot.tenant.as_deref()?))
+    }
+
     /// Takes the tenant out, if it is still there.
     pub fn remove(&mut self, id: SlotId) -> Option<Box<T>> {
         let slot = self.slots.get_mut(id.index as usize)?;
@@ -133,6 +148,16 @@ mod tests {
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get_mut(second).copied(), Some("second"));
+    }
+
+    #[test]
+    fn places_are_walked_over_holes() {
+        let mut slab = Slab::new();
+        let ids: [SlotId; 3] = core::array::from_fn(|number| slab.insert(number));
+        slab.remove(ids[1]);
+        let found = (0..=slab.places()).map(|place| slab.at(place));
+        let found: Vec<_> = found.collect();
+        assert_eq!(found, [Some((ids[0], &0)), None, Some((ids[2], &2)), None]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! One line of the core that boots, and one of each other core that has a network, for people and for tests that want to see that everything came back:
 //!
 //! ```text
-//! stats: heap 412320 of 62210048 bytes in use, 0 connections open, 0 in TIME-WAIT, 100000 accepted, 0 given up half open
+//! stats: heap 412320 of 62210048 bytes in use, 0 connections open, 0 in TIME-WAIT, 100000 accepted, 0 given up half open, 0 asleep
 //! ```
 
 use core::time::Duration;
@@ -54,12 +54,12 @@ fn report_every(interval: Duration, whose: &str) {
     loop {
         let (heap, net) = (toro_mem::stats(), toro_net::stats());
         let given_up = net.dropped(DropReason::HalfOpenFull);
-        let held = (heap.in_use, net.open, net.time_wait, given_up);
+        let held = (heap.in_use, net.open, net.time_wait, given_up, net.asleep);
         if last != Some(held) {
             last = Some(held);
             toro_log::write(format_args!(
-                "stats: {whose}heap {} of {} bytes in use, {} connections open, {} in TIME-WAIT, {} accepted, {given_up} given up half open\n",
-                heap.in_use, heap.total, net.open, net.time_wait, net.accepted
+                "stats: {whose}heap {} of {} bytes in use, {} connections open, {} in TIME-WAIT, {} accepted, {given_up} given up half open, {} asleep\n",
+                heap.in_use, heap.total, net.open, net.time_wait, net.accepted, net.asleep
             ));
         }
         toro_sched::sleep(interval);

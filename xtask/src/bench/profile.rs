@@ -17,6 +17,7 @@ use super::guests::{self, Kit};
 use super::plugin::{Block, Plugin, between};
 use super::wrk::{self, Load};
 use super::{progress, table};
+use crate::crowd::Crowd;
 use crate::netns::Lab;
 use crate::qemu::Machine;
 use crate::setup::{self, Tool};
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// How long it is loaded.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Connections that are open meanwhile and silent, after a request each.
+    #[arg(long, default_value_t = 0)]
+    idle: u32,
     /// How many functions are shown.
     #[arg(long, default_value_t = 40)]
     top: usize,
@@ -77,6 +81,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         connections: args.connections,
         path: &args.path,
     };
+    if args.idle > 0 {
+        progress(&format!("opening {} idle connections", args.idle));
+    }
+    let _idle = Crowd::gather((tap.guest(), 80).into(), args.idle)?;
     wrk::run(load, tap.guest(), 1)?;
     let before = counter.profile()?;
     progress("profiling");

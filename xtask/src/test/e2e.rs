@@ -5,6 +5,7 @@
 
 mod boot;
 mod cores;
+mod crowd;
 mod deadlock;
 mod debugger;
 mod durable;
@@ -109,7 +110,7 @@ fn web_server(workspace: &Workspace, tally: &mut Tally, depth: Depth) -> Result<
     let mut user: Vec<&str> = USER.iter().map(|(name, _)| *name).collect();
     user.extend([files::NAME, boot::IDLE]);
     let mut tap: Vec<&str> = TAP.iter().map(|(name, _)| *name).collect();
-    tap.extend([memory::NAME, flood::NAME]);
+    tap.extend([memory::NAME, flood::NAME, crowd::NAME]);
     let boots = boots();
     let wants = |names: &[&str]| names.iter().any(|name| tally.wants(name));
     let (wants_user, wants_tap) = (wants(&user), wants(&tap));
@@ -260,6 +261,9 @@ fn over_tap(
         tap: Some(lab.tap(0)),
         ..setting
     };
+    if tally.wants(crowd::NAME) {
+        tally.record(crowd::NAME, crowded(workspace, &setting, depth));
+    }
     let mut server = Server::start(workspace, &setting).context("over a tap")?;
     server_cases(TAP, tally, &mut server, depth);
     if tally.wants(memory::NAME) {
@@ -271,6 +275,20 @@ fn over_tap(
         tally.record(flood::NAME, outcome);
     }
     Ok(())
+}
+
+/// A server of its own, with little memory, and its crowd.
+fn crowded(workspace: &Workspace, setting: &Setting, depth: Depth) -> Result<()> {
+    let memory = Some(crowd::memory(depth));
+    let mut server = Server::start(
+        workspace,
+        &Setting {
+            memory,
+            ..setting.clone()
+        },
+    )?;
+    crowd::holds(&server, depth)?;
+    server.check_alive()
 }
 
 /// Runs the cases in order; each includes that the server answers afterwards.

@@ -18,6 +18,7 @@ mod growth;
 mod hostile;
 mod loss;
 mod service;
+mod slumber;
 mod station;
 mod wire;
 mod world;

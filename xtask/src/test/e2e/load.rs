@@ -66,7 +66,7 @@ fn bursts(server: SocketAddr, requests: usize) -> Result<()> {
 }
 
 /// One request on a connection of its own, which the server closes.
-fn once(server: SocketAddr) -> Result<()> {
+pub(super) fn once(server: SocketAddr) -> Result<()> {
     let mut client = Client::connect(server)?;
     client
         .request("GET", "/", "Connection: close\r\n")?
