@@ -10,7 +10,6 @@ mod command_line;
 #[cfg(not(test))]
 mod entry;
 mod info;
-#[cfg(not(test))]
 mod multiboot;
 #[cfg(not(test))]
 mod pvh;
