@@ -241,3 +241,106 @@ impl Queue<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::OwnedFd;
+
+    use super::{Chain, File, Memory, Place, Queue, Ring, RingLie};
+    use crate::bytes::{half, word};
+
+    const SIZE: u16 = 4;
+    /// Where the rings lie for QEMU, and a buffer for the guest.
+    const AVAILABLE: u64 = 0x1_1000;
+    const USED: u64 = 0x1_2000;
+    const BUFFER: u64 = 0x3000;
+
+    /// Memory of four pages, at 0 for the guest and at 64 KiB for QEMU, with one chain of a buffer of 8 bytes to write.
+    fn memory(name: &str) -> (Memory, Ring) {
+        let path = std::env::temp_dir().join(format!("toro-liar-{}-{name}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .expect("a temporary file");
+        file.set_len(0x4000).expect("room");
+        fs::remove_file(&path).expect("it is open still");
+        let mut payload = 1u64.to_le_bytes().to_vec();
+        for number in [0u64, 0x4000, 0x1_0000, 0] {
+            payload.extend(number.to_le_bytes());
+        }
+        let memory = Memory::parse(&payload, vec![OwnedFd::from(file)]);
+        let mut entry = BUFFER.to_le_bytes().to_vec();
+        entry.extend([8, 0, 0, 0, 2, 0, 0, 0]);
+        let write = |place, bytes: &[u8]| memory.write(place, bytes).expect("it is there");
+        write(Place::Guest(0x10 * 2), &entry);
+        write(Place::Qemu(AVAILABLE), &[0, 0, 1, 0, 2, 0]);
+        let ring = Ring {
+            size: SIZE,
+            descriptors: 0x1_0000,
+            available: AVAILABLE,
+            used: USED,
+            ..Ring::default()
+        };
+        (memory, ring)
+    }
+
+    /// Tells a lie about the chain; the index of the used ring and its first element.
+    fn tell(name: &str, lie: Option<RingLie>) -> (u16, u32, u32) {
+        let (memory, mut ring) = memory(name);
+        let mut queue = Queue {
+            ring: &mut ring,
+            memory: &memory,
+            has_event_index: false,
+        };
+        let chain: Chain = queue.take().expect("memory").expect("a chain");
+        assert_eq!((chain.head, chain.capacity()), (2, 8));
+        assert!(queue.take().expect("memory").is_none());
+        queue.fill(&chain, 2, b"abcdefghi").expect("memory");
+        queue.finish(&chain, 8, lie).expect("memory");
+        let mut buffer = [0; 9];
+        memory
+            .read(Place::Guest(BUFFER), &mut buffer)
+            .expect("memory");
+        assert_eq!(
+            &buffer, b"\0\0abcdef\0",
+            "nothing is written behind the end"
+        );
+        let mut used = [0; 12];
+        memory.read(Place::Qemu(USED), &mut used).expect("memory");
+        (half(&used, 2), word(&used, 4), word(&used, 8))
+    }
+
+    #[test]
+    fn every_lie_is_what_it_says() {
+        assert_eq!(tell("none", None), (1, 2, 8));
+        let check = |name, lie, expected| assert_eq!(tell(name, Some(lie)), expected, "{lie:?}");
+        check("range", RingLie::IdOutOfRange, (1, 0x1_0002, 8));
+        check("nothing", RingLie::IdOfNothing, (1, 3, 8));
+        check("twice", RingLie::Twice, (2, 2, 8));
+        check("long", RingLie::TooLong, (1, 2, 9));
+        check("empty", RingLie::Empty, (1, 2, 0));
+        check("ahead", RingLie::IndexAhead, (1000, 0, 0));
+        check("back", RingLie::IndexBack, (65_535, 0, 0));
+        check("rewritten", RingLie::Rewritten, (1, 2, 8));
+        check("never", RingLie::Never, (0, 0, 0));
+        check("silent", RingLie::Silent, (1, 2, 8));
+    }
+
+    #[test]
+    fn memory_that_the_machine_has_not_is_an_error() {
+        let (memory, _) = memory("bounds");
+        let mut byte = [0; 2];
+        for place in [
+            Place::Guest(0x3fff),
+            Place::Guest(u64::MAX),
+            Place::Qemu(0xffff),
+        ] {
+            assert!(memory.read(place, &mut byte).is_err(), "{place:?}");
+        }
+        assert!(memory.read(Place::Qemu(0x1_3ffe), &mut byte).is_ok());
+    }
+}

@@ -9,6 +9,7 @@ mod crowd;
 mod deadlock;
 mod debugger;
 mod durable;
+mod entropy;
 mod errors;
 mod files;
 mod flood;
@@ -86,6 +87,7 @@ const TAP: &[ServerCase] = &[("e2e: keeps data sent before accept", load::early_
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     eprintln!("ring 4: whole images");
     errors::run(tally);
+    entropy::run(workspace, tally);
     boot::run(workspace, tally, depth);
     cores::run(workspace, tally);
     silent_core::run(workspace, tally);

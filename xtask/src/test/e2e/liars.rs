@@ -21,6 +21,8 @@ use crate::workspace::Workspace;
 
 /// What a lie leads to comes within this time, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// From start to service: an image that waits for several devices at boot waits as long as each request may take.
+const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -204,9 +206,9 @@ fn has_happened(lines: &[String], scenario: &Scenario, liar: &Liar) -> Result<()
     Ok(())
 }
 
-/// Waits for a line with `text` in it.
+/// Waits for the line with `text` in it that says that the image serves.
 fn wait_for(running: &Running, text: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + BOOT_PATIENCE;
     let mut number = 0;
     while let Some(line) = running.line(number, deadline) {
         if line.contains(text) {

