@@ -11,6 +11,7 @@ mod cores;
 mod failures;
 mod mounts;
 mod random;
+mod tasks;
 mod volumes;
 
 use alloc::string::{String, ToString};
@@ -46,6 +47,9 @@ fn main() {
         volumes::files_end_where_the_file_system_does,
         volumes::ten_thousand_opens_leave_no_memory_behind,
         random::random_operations_match_the_model,
+        tasks::what_is_in_memory_is_read_at_once,
+        tasks::what_is_on_a_disk_is_read_at_once_when_it_was_read_before,
+        tasks::tasks_go_on_while_files_are_used,
         failures::a_read_that_fails_reaches_the_caller,
         failures::a_write_that_fails_reaches_the_caller_and_stays,
         failures::a_flush_that_fails_reaches_the_caller_and_stays,

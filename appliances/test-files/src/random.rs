@@ -21,6 +21,7 @@ pub(crate) fn random_operations_match_the_model() {
             operations: operations.unwrap_or(SHORT),
             max_len: 40_000,
             max_io: 9_000,
+            crowd: 0,
         };
         toro_fsx::run(toro_vfs::resolve, plan);
         assert_eq!(fs::remove_dir(&root), Ok(()));

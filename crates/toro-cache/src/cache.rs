@@ -50,6 +50,8 @@ pub struct Cache {
     pub(crate) scratch: Vec<u8>,
     /// Something was written behind the last flush.
     pub(crate) is_unflushed: bool,
+    /// The store is not to be read.
+    stays: bool,
     /// A write or flush failed; nothing can be promised any more.
     pub(crate) failed: Option<StoreError>,
 }
@@ -67,6 +69,7 @@ impl Cache {
             expected: u64::MAX,
             scratch: Vec::new(),
             is_unflushed: false,
+            stays: false,
             failed: None,
         }
     }
@@ -80,6 +83,11 @@ impl Cache {
     /// Whether writing is refused.
     pub fn is_read_only(&self) -> bool {
         self.store.is_read_only()
+    }
+
+    /// With `true`, what is not in memory is [`StoreError::NotInMemory`] from now on: reads never wait for the store.
+    pub fn stay(&mut self, stays: bool) {
+        self.stays = stays;
     }
 
     /// Reads `buf.len()` bytes from `offset` on.
@@ -169,6 +177,14 @@ impl Cache {
         Ok(())
     }
 
+    /// Whether the store may be asked.
+    fn check_reach(&self) -> Result<(), StoreError> {
+        if self.stays {
+            return Err(StoreError::NotInMemory);
+        }
+        Ok(())
+    }
+
     /// Reads a large piece from the store into `buf`, if no part of it is here, and returns how many bytes.
     fn read_direct(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         if !offset.is_multiple_of(BLOCK as u64) || buf.len() < LARGE * BLOCK {
@@ -179,6 +195,7 @@ impl Cache {
         if missing < LARGE {
             return Ok(0);
         }
+        self.check_reach()?;
         let len = missing * BLOCK;
         self.store.read(first * SECTORS, &mut buf[..len])?;
         Ok(len)
@@ -218,6 +235,7 @@ impl Cache {
     }
 
     fn fetch(&mut self, number: u64, wanted: usize) -> Result<(), StoreError> {
+        self.check_reach()?;
         self.ahead = if number == self.expected {
             (self.ahead * 2).min(MOST_AHEAD)
         } else {

@@ -40,6 +40,14 @@ impl<T> Exclusive<T> {
         outcome
     }
 
+    /// Runs `call` if no other thread uses the value; `None` if one does. Never waits.
+    ///
+    /// `call` does not park: who waited for the value meanwhile would not be told.
+    pub fn try_with<R>(&self, call: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut value = self.value.try_borrow_mut().ok()?;
+        Some(call(&mut value))
+    }
+
     /// Completes when the value may be free.
     async fn freed(&self) {
         let mut has_waited = false;

@@ -80,6 +80,8 @@ pub enum StoreError {
     ReadOnly,
     /// It reaches behind the last sector.
     OutOfRange,
+    /// It is not in memory, and the store is not to be asked.
+    NotInMemory,
     /// There is no memory for it.
     OutOfMemory,
     /// The device does not answer any more.
@@ -95,6 +97,7 @@ impl fmt::Display for StoreError {
             Self::NoFlush => "the store has no flush",
             Self::ReadOnly => "the store is read-only",
             Self::OutOfRange => "beyond the end of the store",
+            Self::NotInMemory => "it is not in memory",
             Self::OutOfMemory => "out of memory",
             Self::Gone => "the device does not answer",
         })

@@ -1,22 +1,27 @@
 //! ext2, ext3 and ext4, read-only.
 //!
-//! The crate `ext4-view` reads the format; [`ExtFs`] makes it a file system of `toro_vfs`, and lets it read the disk through a
-//! [`toro_cache::Cache`]. Symbolic links are followed; what is neither file nor directory does not appear. A journal that
-//! was not played back is read along with the rest.
+//! ```text
+//! ExtFs         FileSystem of toro_vfs: one thread at a time
+//!   Volume      the cache of the disk, and where things lie (superblock, group descriptors)
+//!     inode     what is known of a file           resolve    paths and symbolic links
+//!     map       which block holds a part of it    directory  its entries
+//! ```
 //!
-//! The library checks what it reads, but believes two numbers and takes as much memory as they say: the size of the volume
-//! (checked in [`superblock`] before) and the length of a symbolic link ([`resolve`] follows them itself).
+//! Symbolic links are followed; what is neither file nor directory does not appear. A volume that waits for its journal to be played back is
+//! refused. What is on the disk is hostile: every number is checked, every walk is bounded, and nothing is taken into memory whole.
+//! Checksums are not: what they would find is found where it is used. (Linux, Documentation/filesystems/ext4.)
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod error;
+mod bytes;
+mod directory;
 mod file_system;
-mod nodes;
-mod reader;
+mod inode;
+mod map;
 mod resolve;
-mod superblock;
+mod volume;
 
 pub use file_system::ExtFs;

@@ -1,13 +1,13 @@
-//! Symbolic links are followed here: the library would believe their length and take that much memory.
+//! From a path to an inode, through symbolic links.
 
-use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use ext4_view::Ext4;
 use toro_vfs::FileError;
 
-use crate::error::translate;
+use crate::inode::{Inode, Kind, MAP, ROOT};
+use crate::volume::Volume;
 
 /// Most links on the way to a file.
 const MOST_LINKS: usize = 40;
@@ -16,43 +16,78 @@ const MOST_LINKS: usize = 40;
 const LONGEST: u64 = 4096;
 const MOST_NAMES: usize = 4096;
 
-/// The path without any link, with a slash in front.
-pub(crate) fn resolve(ext: &Ext4, path: &str) -> Result<String, FileError> {
-    let mut found = String::new();
-    let mut links = 0;
-    let mut names: Vec<String> = path.split('/').rev().map(String::from).collect();
-    while let Some(name) = names.pop() {
-        match &*name {
-            "" | "." => continue,
-            ".." => {
-                found.truncate(found.rfind('/').unwrap_or(0));
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) inode: Inode,
+    /// Its path without any link, and without a slash in front.
+    pub(crate) path: String,
+}
+
+impl Volume {
+    /// What is at `path`, which begins at the root.
+    pub(crate) fn resolve(&mut self, path: &str) -> Result<Found, FileError> {
+        // The names that were found, each with what it leads to.
+        let mut trail: Vec<(String, Inode)> = Vec::new();
+        let root = Inode::read(self, ROOT)?;
+        let mut links = 0;
+        let mut names: Vec<String> = path.split('/').rev().map(String::from).collect();
+        while let Some(name) = names.pop() {
+            let directory = trail.last().map_or(&root, |(_, inode)| inode);
+            if name.is_empty() {
                 continue;
             }
-            _ => {}
+            if directory.kind != Kind::Directory {
+                return Err(FileError::NotADirectory);
+            }
+            match &*name {
+                "." => continue,
+                ".." => {
+                    trail.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let number = directory.find(self, &name)?;
+            let inode = Inode::read(self, number)?;
+            if inode.kind != Kind::Link {
+                trail.push((name, inode));
+                continue;
+            }
+            links += 1;
+            let target = self.target(&inode)?;
+            if target.starts_with('/') {
+                trail.clear();
+            }
+            names.extend(target.split('/').rev().map(String::from));
+            if links > MOST_LINKS || names.len() + trail.len() > MOST_NAMES {
+                return Err(FileError::Corrupt);
+            }
         }
-        let next = format!("{found}/{name}");
-        let metadata = ext.symlink_metadata(&next).map_err(translate)?;
-        if !metadata.is_symlink() {
-            found = next;
-            continue;
-        }
-        links += 1;
-        if links > MOST_LINKS || metadata.len() > LONGEST {
+        let path: Vec<&str> = trail.iter().map(|(name, _)| &**name).collect();
+        let path = path.join("/");
+        let inode = trail.pop().map_or(root, |(_, inode)| inode);
+        Ok(Found { inode, path })
+    }
+
+    /// Where a link leads.
+    fn target(&mut self, link: &Inode) -> Result<String, FileError> {
+        if link.len > LONGEST {
             return Err(FileError::Corrupt);
         }
-        let target = ext.read_link(&next).map_err(translate)?;
-        let target = target.as_path();
-        let target = target.to_str().map_err(|_| FileError::InvalidPath)?;
-        if target.starts_with('/') {
-            found.clear();
+        let len = usize::try_from(link.len).map_err(|_| FileError::Corrupt)?;
+        let mut bytes = vec![0; len];
+        if len < MAP && !link.has_extents {
+            bytes.copy_from_slice(&link.map[..len]);
+        } else {
+            link.read_at(self, 0, &mut bytes)?;
         }
-        names.extend(target.split('/').rev().map(String::from));
-        if names.len() > MOST_NAMES {
-            return Err(FileError::Corrupt);
-        }
+        String::from_utf8(bytes).map_err(|_| FileError::InvalidPath)
     }
-    if found.is_empty() {
-        found.push('/');
+
+    /// What the entry `name` of the directory at `path` leads to, if it is a link.
+    pub(crate) fn follow(&mut self, path: &str, name: &str) -> Result<Inode, FileError> {
+        let path = [path, "/", name].concat();
+        Ok(self.resolve(&path)?.inode)
     }
-    Ok(found)
 }

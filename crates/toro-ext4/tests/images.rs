@@ -140,6 +140,33 @@ fn volumes_show_the_folder_they_were_made_of() {
     }
 }
 
+#[test]
+fn a_file_of_four_gibibytes_has_holes() {
+    const GIB: u64 = 1 << 30;
+    let folder = Folder::new("sparse");
+    let file = fs::File::create(folder.0.join("sparse")).expect("there is room");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"end", 4 * GIB).expect("it has holes");
+    std::os::unix::fs::FileExt::write_all_at(&file, b"middle", GIB).expect("it has holes");
+    drop(file);
+    for kind in ["ext2", "ext3", "ext4"] {
+        let Some(bytes) = volume(kind, &folder, 16 << 20) else {
+            return;
+        };
+        let mounts = mounted(bytes).expect("mke2fs made it");
+        let place = mounts.resolve("/sparse").expect("the root is mounted");
+        let file = place.open().expect("it is there");
+        assert_eq!(file.metadata().map(|file| file.len()), Ok(4 * GIB + 3));
+        let mut bytes = [1; 8];
+        assert_eq!(file.read_at(&mut bytes, 4 * GIB - 5), Ok(8), "{kind}");
+        assert_eq!(&bytes, b"\0\0\0\0\0end");
+        assert_eq!(file.read_at(&mut bytes, GIB - 1), Ok(8), "{kind}");
+        assert_eq!(&bytes, b"\0middle\0");
+        assert_eq!(file.read_at(&mut bytes, 2 * GIB), Ok(8), "{kind}");
+        assert_eq!(bytes, [0; 8]);
+        assert_eq!(file.read_at(&mut bytes, 4 * GIB + 3), Ok(0), "{kind}");
+    }
+}
+
 /// Reads what a volume shows, up to a bound.
 fn read_all(mounts: &Mounts) {
     let mut waiting = vec![String::new()];
@@ -199,6 +226,26 @@ fn mutated_volumes_never_panic() {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    /// The features that a reader has to know.
+    const FEATURES: usize = 1024 + 96;
+    let folder = Folder::new("features");
+    let Some(good) = volume("ext4", &folder, 1 << 20) else {
+        return;
+    };
+    let with = |at: usize, bit: u8| {
+        let mut bytes = good.clone();
+        bytes[FEATURES + at] |= bit;
+        mounted(bytes).err()
+    };
+    assert_eq!(with(0, 0), None);
+    // The journal must be played back; bytes lie in inodes; names are encrypted.
+    assert_eq!(with(0, 0x04), Some(FileError::Unclean));
+    assert_eq!(with(1, 0x80), Some(FileError::Unsupported));
+    assert_eq!(with(2, 0x01), Some(FileError::Unsupported));
 }
 
 #[test]

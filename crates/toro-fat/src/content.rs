@@ -40,6 +40,19 @@ impl Volume {
         Ok(len)
     }
 
+    /// Reads as [`read_at`](Self::read_at) does, if all that takes is in memory.
+    pub(crate) fn read_cached(
+        &mut self,
+        node: u64,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<usize, FileError> {
+        self.stay(true);
+        let outcome = self.read_at(node, offset, buf);
+        self.stay(false);
+        outcome
+    }
+
     /// Writes at `offset` and returns the number of bytes: fewer if the volume is full.
     pub(crate) fn write_at(
         &mut self,

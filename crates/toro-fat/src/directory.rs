@@ -8,6 +8,7 @@ use toro_vfs::FileError;
 
 use crate::entry::{FREED, LONG_NAME, Raw, SLOT};
 use crate::geometry::Start;
+use crate::index::{self, Index};
 use crate::long_name::{self, Collector};
 use crate::short_name;
 use crate::volume::{Volume, same_sector};
@@ -20,6 +21,8 @@ pub(crate) const MOST_SLOTS: u32 = 65_536;
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) raw: Raw,
+    /// The directory that it lies in.
+    pub(crate) directory: Start,
     /// Places of its slots; the last one is that of the short entry.
     pub(crate) places: Vec<u64>,
     /// Number of the slot behind it.
@@ -31,6 +34,11 @@ impl Entry {
     pub(crate) fn place(&self) -> u64 {
         self.places.last().copied().unwrap_or(0)
     }
+
+    /// Number of its first slot.
+    fn slot(&self) -> u32 {
+        first_slot(self.behind, self.places.len())
+    }
 }
 
 /// Goes from slot to slot.
@@ -41,7 +49,9 @@ pub(crate) struct Walk {
     pub(crate) at: u32,
     /// Cluster of that slot, or of the one before if that was the last of its cluster.
     pub(crate) cluster: u32,
-    sector: Option<(u64, [u8; SECTOR])>,
+    /// The sector that was read last, and where it lies.
+    sector: [u8; SECTOR],
+    sector_at: Option<u64>,
     names: Collector,
     /// Places of the parts of a long name.
     parts: Vec<u64>,
@@ -57,7 +67,8 @@ impl Walk {
             start,
             at: 0,
             cluster,
-            sector: None,
+            sector: [0; SECTOR],
+            sector_at: None,
             names: Collector::default(),
             parts: Vec::new(),
         }
@@ -113,31 +124,24 @@ impl Walk {
         };
         self.step();
         let of_sector = place % SECTOR as u64;
-        let sector = match self.sector.take() {
-            Some((old, bytes)) if same_sector(old, place) => bytes,
-            _ => {
-                let mut bytes = [0; SECTOR];
-                volume.read(place - of_sector, &mut bytes)?;
-                bytes
-            }
-        };
-        self.sector = Some((place, sector));
+        if !self.sector_at.is_some_and(|at| same_sector(at, place)) {
+            self.sector_at = None;
+            volume.read(place - of_sector, &mut self.sector)?;
+            self.sector_at = Some(place);
+        }
         let start = usize::try_from(of_sector).map_err(|_| FileError::Corrupt)?;
-        let raw = core::array::from_fn(|at| sector[start + at]);
+        let raw = core::array::from_fn(|at| self.sector[start + at]);
         Ok(Some((place, Raw(raw))))
     }
 
     /// The next file or directory, without `.` and `..`.
     pub(crate) fn next_entry(&mut self, volume: &mut Volume) -> Result<Option<Entry>, FileError> {
-        self.next_that(volume, |_, _| true)
+        let node = self.next_node(volume)?;
+        Ok(node.map(|(place, raw)| self.entry(place, raw)))
     }
 
-    /// The next file or directory that `is_wanted` by its long name, if it has one, and its short entry.
-    fn next_that(
-        &mut self,
-        volume: &mut Volume,
-        is_wanted: impl Fn(Option<&[u16]>, &Raw) -> bool,
-    ) -> Result<Option<Entry>, FileError> {
+    /// The short entry of the next file or directory, and its place; what belongs to its long name is collected then.
+    fn next_node(&mut self, volume: &mut Volume) -> Result<Option<(u64, Raw)>, FileError> {
         self.forget();
         while let Some((place, raw)) = self.next(volume)? {
             let is_part = raw.attributes() & 0x3f == LONG_NAME;
@@ -150,10 +154,7 @@ impl Walk {
                 continue;
             }
             if raw.is_node() && !raw.is_dot() {
-                let long = self.names.whole(&raw.short_name());
-                if is_wanted(long, &raw) {
-                    return Ok(Some(self.entry(place, raw)));
-                }
+                return Ok(Some((place, raw)));
             }
             self.forget();
         }
@@ -179,36 +180,115 @@ impl Walk {
                 None => short_name::decode(&short, raw.0[12]),
             },
             raw,
+            directory: self.start,
             places,
             behind: self.at,
         }
     }
 }
 
+/// A name that is looked for, in each form that an entry may have it in.
+struct Wanted {
+    units: Vec<u16>,
+    short: Option<[u8; 11]>,
+}
+
+impl Wanted {
+    fn new(name: &str) -> Self {
+        Self {
+            units: name.encode_utf16().map(long_name::fold).collect(),
+            short: short_name::exact(&name.to_ascii_uppercase()),
+        }
+    }
+
+    /// Whether a node has that name; `walk` has just come by it.
+    fn is(&self, walk: &Walk, raw: &Raw) -> bool {
+        let short = raw.short_name();
+        let long = walk.names.whole(&short);
+        let is_long = long.is_some_and(|long| self.is_same(long));
+        let is_foreign = long.is_none() && is_foreign(&short);
+        is_long || self.short == Some(short) || is_foreign && self.is_same(&shown(&short))
+    }
+
+    fn is_same(&self, name: &[u16]) -> bool {
+        let folded = name.iter().map(|unit| long_name::fold(*unit));
+        name.len() == self.units.len() && folded.eq(self.units.iter().copied())
+    }
+}
+
+/// Whether a short name has letters of a code page.
+fn is_foreign(short: &[u8; 11]) -> bool {
+    short.iter().any(|byte| !(0x20..0x7f).contains(byte))
+}
+
+/// A short name as it is shown.
+fn shown(short: &[u8; 11]) -> Vec<u16> {
+    short_name::decode(short, 0).encode_utf16().collect()
+}
+
+/// Number of the first of `slots` slots that end before `behind`.
+fn first_slot(behind: u32, slots: usize) -> u32 {
+    behind.saturating_sub(u32::try_from(slots).unwrap_or(behind))
+}
+
 impl Volume {
     /// The entry of that name, long or short.
     pub(crate) fn find(&mut self, start: Start, name: &str) -> Result<Option<Entry>, FileError> {
-        let units: Vec<u16> = name.encode_utf16().map(long_name::fold).collect();
-        let exact = short_name::exact(&name.to_ascii_uppercase());
-        let is_same = |long: &[u16]| {
-            long.len() == units.len()
-                && long
-                    .iter()
-                    .map(|unit| long_name::fold(*unit))
-                    .eq(units.iter().copied())
-        };
-        Walk::new(start).next_that(self, |long, raw| {
-            let short = raw.short_name();
-            let is_long = long.is_some_and(is_same);
-            let is_foreign =
-                long.is_none() && short.iter().any(|byte| !(0x20..0x7f).contains(byte));
-            is_long
-                || exact == Some(short)
-                || is_foreign && {
-                    let shown: Vec<u16> = short_name::decode(&short, 0).encode_utf16().collect();
-                    is_same(&shown)
+        let wanted = Wanted::new(name);
+        let index = self.indexes.get(start);
+        if let Some(slots) = index.map(|index| index.slots(&wanted.units, wanted.short)) {
+            for slot in slots {
+                let mut walk = Walk::from(self, start, slot)?;
+                if let Some((place, raw)) = walk.next_node(self)?
+                    && wanted.is(&walk, &raw)
+                {
+                    return Ok(Some(walk.entry(place, raw)));
                 }
-        })
+            }
+            return Ok(None);
+        }
+        let mut walk = Walk::new(start);
+        let mut found = None;
+        while let Some((place, raw)) = walk.next_node(self)? {
+            if wanted.is(&walk, &raw) {
+                found = Some(walk.entry(place, raw));
+                break;
+            }
+        }
+        if (index::WORTH..index::MOST).contains(&walk.at) {
+            self.index(start)?;
+        }
+        Ok(found)
+    }
+
+    /// Makes an index of the directory, if it is not too large for one.
+    fn index(&mut self, start: Start) -> Result<(), FileError> {
+        let (mut walk, mut index) = (Walk::new(start), Index::new(start));
+        while let Some((_, raw)) = walk.next_node(self)? {
+            let short = raw.short_name();
+            let long = walk.names.whole(&short);
+            let slots = 1 + long.map_or(0, long_name::slots_for);
+            let slot = first_slot(walk.at, slots);
+            match long {
+                Some(name) => index.add(name, short, slot),
+                None => index.add(&shown(&short), short, slot),
+            }
+            if walk.at > index::MOST {
+                return Ok(());
+            }
+        }
+        self.indexes.keep(index);
+        Ok(())
+    }
+
+    /// Frees the slots of an entry.
+    pub(crate) fn free_entry(&mut self, entry: &Entry) -> Result<(), FileError> {
+        self.free_slots(&entry.places)?;
+        if let Some(index) = self.indexes.get(entry.directory) {
+            let name: Vec<u16> = entry.name.encode_utf16().collect();
+            index.remove(&name, entry.raw.short_name(), entry.slot());
+        }
+        Ok(())
     }
 
     pub(crate) fn is_empty(&mut self, start: Start) -> Result<bool, FileError> {

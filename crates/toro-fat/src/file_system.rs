@@ -77,6 +77,13 @@ impl FileSystem for FatFs {
             .with(|volume| volume.read_at(node.0, offset, buf))
     }
 
+    fn try_read_at(&self, node: NodeId, at: u64, buf: &mut [u8]) -> Result<usize, FileError> {
+        let read = |volume: &mut Volume| volume.read_cached(node.0, at, buf);
+        self.volume
+            .try_with(read)
+            .unwrap_or(Err(FileError::WouldBlock))
+    }
+
     fn read_dir(&self, node: NodeId, cursor: &mut u64) -> Result<Option<DirEntry>, FileError> {
         self.volume.with(|volume| {
             let start: Start = match node.0 {

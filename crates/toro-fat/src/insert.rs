@@ -17,6 +17,8 @@ use crate::volume::Volume;
 struct Room {
     /// Places of free slots in a row, as many as are needed, or those at the end of the directory.
     places: Vec<u64>,
+    /// Number of the first of them.
+    first: u32,
     /// One bit for each short name that was tried and is taken.
     taken: u64,
 }
@@ -46,6 +48,7 @@ impl Volume {
             let free = (0..names.len()).find(|nth| room.taken & 1 << nth == 0);
             let Some(free) = free else { continue };
             raw.set_short_name(names[free]);
+            let slot = room.first;
             let places = self.complete(start, room, needed)?;
             if exact.is_none() {
                 let parts = long_name::slots(&units, &names[free]);
@@ -54,6 +57,11 @@ impl Volume {
                 }
             }
             self.set_raw(places[needed - 1], &raw)?;
+            if let Some(index) = self.indexes.get(start) {
+                index.take(slot, needed);
+                index.add(&units, names[free], slot);
+                self.indexes.shrink();
+            }
             return Ok(places);
         }
         Err(FileError::NoSpace)
@@ -65,27 +73,46 @@ impl Volume {
         needed: usize,
         names: &BTreeMap<[u8; 11], usize>,
     ) -> Result<Room, FileError> {
-        let mut walk = Walk::new(start);
         let mut room = Room {
             places: Vec::new(),
+            first: 0,
             taken: 0,
         };
+        let index = self.indexes.get(start);
+        let known = index.map(|index| {
+            let taken = names.iter().filter(|(name, _)| index.has_short(name));
+            let taken = taken.fold(0, |bits, (_, nth)| bits | 1 << nth);
+            (index.room(needed), taken)
+        });
+        let mut walk = match known {
+            Some((from, taken)) => {
+                room.taken = taken;
+                Walk::from(self, start, from)?
+            }
+            None => Walk::new(start),
+        };
+        room.first = walk.at;
         while let Some((place, raw)) = walk.next(self)? {
+            let is_enough = room.places.len() >= needed;
             if raw.0[0] == 0 {
-                if room.places.len() < needed {
+                if !is_enough {
                     room.places.push(place);
                     self.fill(&mut walk, &mut room, needed)?;
                 }
                 break;
             }
+            if is_enough && known.is_some() {
+                break;
+            }
             if raw.0[0] == FREED {
-                if room.places.len() < needed {
+                if !is_enough {
                     room.places.push(place);
                 }
                 continue;
             }
-            if room.places.len() < needed {
+            if !is_enough {
                 room.places.clear();
+                room.first = walk.at;
             }
             if raw.attributes() & 0x3f != LONG_NAME
                 && let Some(nth) = names.get(&raw.short_name())

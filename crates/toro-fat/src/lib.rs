@@ -6,6 +6,7 @@
 //!     names    create, remove, rename        content  read, write, set_len
 //!     directory, entry, long_name            table    links of clusters, allocation
 //!                                            geometry where everything lies
+//!     index    names of large directories
 //!     recover  what a power cut left behind, repaired when mounted
 //! ```
 //!
@@ -33,6 +34,7 @@ mod directory;
 mod entry;
 mod file_system;
 mod geometry;
+mod index;
 mod insert;
 mod long_name;
 mod names;

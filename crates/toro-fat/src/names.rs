@@ -95,7 +95,7 @@ impl Volume {
 
     /// Takes an entry out of its directory; what it led to is freed when that is on the disk and nobody has it open.
     pub(crate) fn remove(&mut self, entry: &Entry) -> Result<(), FileError> {
-        self.free_slots(&entry.places)?;
+        self.free_entry(entry)?;
         self.let_go(entry)
     }
 
@@ -137,6 +137,7 @@ impl Volume {
 
     /// Makes `cluster` an empty directory below `parent`, and returns an entry for it.
     fn fill_directory(&mut self, cluster: u32, parent: Start) -> Result<Raw, FileError> {
+        self.indexes.forget(Start::Cluster(cluster));
         self.clear(cluster)?;
         let place = self.geometry.place(cluster);
         let mut raw = Raw::new(FileType::Directory, (self.clock)());

@@ -30,7 +30,7 @@ impl Volume {
         if !all.all(|other| same_sector(place, *other)) {
             self.settle()?;
         }
-        self.free_slots(&source.places)?;
+        self.free_entry(&source)?;
         self.nodes.moved(source.place(), place);
         if self.trims.remove(&source.place()) {
             self.trims.insert(place);

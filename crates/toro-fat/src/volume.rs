@@ -8,6 +8,7 @@ use toro_cache::{BlockStore, Cache, Order, SECTOR, StoreError};
 use toro_vfs::{FileError, IoError};
 
 use crate::geometry::Geometry;
+use crate::index::Indexes;
 use crate::nodes::Nodes;
 
 /// Most removed files that wait to be freed.
@@ -22,6 +23,8 @@ pub(crate) struct Volume {
     cache: Cache,
     pub(crate) geometry: Geometry,
     pub(crate) nodes: Nodes,
+    /// Where names lie in large directories.
+    pub(crate) indexes: Indexes,
     /// Number of free clusters, once they were counted.
     pub(crate) free: Option<u32>,
     /// Where the search for a free cluster goes on.
@@ -52,6 +55,7 @@ impl Volume {
             cache,
             geometry,
             nodes: Nodes::new(),
+            indexes: Indexes::default(),
             free: None,
             hint: 2,
             pending: Vec::new(),
@@ -68,6 +72,11 @@ impl Volume {
 
     pub(crate) fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), FileError> {
         self.cache.read(offset, buf).map_err(device)
+    }
+
+    /// Whether only what is in memory is read.
+    pub(crate) fn stay(&mut self, stays: bool) {
+        self.cache.stay(stays);
     }
 
     pub(crate) fn write(&mut self, at: u64, bytes: &[u8], order: Order) -> Result<(), FileError> {
@@ -179,6 +188,7 @@ pub(crate) fn device(error: StoreError) -> FileError {
         StoreError::ReadOnly => FileError::ReadOnly,
         // The volume says that it is larger than its device.
         StoreError::OutOfRange => FileError::Corrupt,
+        StoreError::NotInMemory => FileError::WouldBlock,
         StoreError::OutOfMemory => FileError::OutOfMemory,
         _ => FileError::Io(IoError::Gone),
     }

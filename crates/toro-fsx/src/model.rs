@@ -57,7 +57,8 @@ impl Model {
         }
     }
 
-    fn check_parent(&self, path: &str) -> Result<(), FileError> {
+    /// The directory of `path` is there.
+    pub(super) fn check_parent(&self, path: &str) -> Result<(), FileError> {
         let (parent, _) = path.rsplit_once('/').expect("it has a slash");
         match self.find(parent)? {
             None => Ok(()),

@@ -71,6 +71,10 @@ impl FileSystem for Initrd {
         Ok(len)
     }
 
+    fn try_read_at(&self, node: NodeId, at: u64, buf: &mut [u8]) -> Result<usize, FileError> {
+        self.read_at(node, at, buf)
+    }
+
     fn read_dir(&self, node: NodeId, cursor: &mut u64) -> Result<Option<DirEntry>, FileError> {
         if self.node(node)?.bytes.is_some() {
             return Err(FileError::NotADirectory);

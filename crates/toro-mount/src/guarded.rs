@@ -101,6 +101,10 @@ impl FileSystem for Guarded {
         self.file_system.read_at(self.node(node)?, offset, buf)
     }
 
+    fn try_read_at(&self, node: NodeId, at: u64, buf: &mut [u8]) -> Result<usize, FileError> {
+        self.file_system.try_read_at(self.node(node)?, at, buf)
+    }
+
     fn read_dir(&self, node: NodeId, cursor: &mut u64) -> Result<Option<DirEntry>, FileError> {
         self.file_system.read_dir(self.node(node)?, cursor)
     }

@@ -82,6 +82,10 @@ impl FileSystem for RamFs {
         }
     }
 
+    fn try_read_at(&self, node: NodeId, at: u64, buf: &mut [u8]) -> Result<usize, FileError> {
+        self.read_at(node, at, buf)
+    }
+
     fn read_dir(&self, node: NodeId, cursor: &mut u64) -> Result<Option<DirEntry>, FileError> {
         let tree = self.tree.borrow();
         let directory = tree.node(number(node)?)?.directory()?;

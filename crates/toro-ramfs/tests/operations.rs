@@ -27,6 +27,7 @@ fn check(seed: u64, operations: u64) {
         operations,
         max_len: 100_000,
         max_io: 9_000,
+        crowd: 0,
     };
     toro_fsx::run(|path| mounts.resolve(path), plan);
     assert_eq!(file_system.taken(), 0, "everything was given back");

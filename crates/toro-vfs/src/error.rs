@@ -38,10 +38,14 @@ pub enum FileError {
     IsMountPoint,
     /// The file was not opened for this.
     WrongMode,
+    /// The call is not to wait, and would have to.
+    WouldBlock,
     /// The file system cannot do this.
     Unsupported,
     /// What is on the device contradicts itself.
     Corrupt,
+    /// The file system was not left in order, and cannot be repaired here.
+    Unclean,
     /// The device failed.
     Io(IoError),
 }
@@ -95,8 +99,10 @@ impl fmt::Display for FileError {
             Self::CrossDevice => "the paths lie in different mounts",
             Self::IsMountPoint => "something is mounted there",
             Self::WrongMode => "the file was not opened for that",
+            Self::WouldBlock => "the call would have to wait",
             Self::Unsupported => "the file system cannot do that",
             Self::Corrupt => "the file system is corrupt",
+            Self::Unclean => "the file system was not left in order: have its own tools repair it",
             Self::Io(error) => return error.fmt(f),
         })
     }

@@ -105,6 +105,20 @@ impl File {
         self.open.file_system.read_at(self.open.node, offset, buf)
     }
 
+    /// Reads from `offset` on if the bytes are in memory, and returns their number; 0 at and behind the end. Never waits.
+    ///
+    /// For small reads where nothing may park, such as a service of the event loop. The position stays.
+    ///
+    /// # Errors
+    /// [`FileError::WouldBlock`] if a device, another core or another thread would have to be waited for; [`read_at`](Self::read_at) does.
+    pub fn try_read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, FileError> {
+        if !self.access.read {
+            return Err(FileError::WrongMode);
+        }
+        let open = &self.open;
+        open.file_system.try_read_at(open.node, offset, buf)
+    }
+
     /// Writes at the position, moves it behind what was written and returns the number of bytes.
     ///
     /// A file that was opened to append is written behind its end. What lies between the end and the position becomes

@@ -130,6 +130,16 @@ pub trait FileSystem {
     /// [`FileError::IsADirectory`] if the node is none.
     fn read_at(&self, node: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize, FileError>;
 
+    /// Reads as [`read_at`](Self::read_at) does, if it can without waiting for a device or for another thread.
+    ///
+    /// Never parks.
+    ///
+    /// # Errors
+    /// [`FileError::WouldBlock`] if it cannot, and always from a file system that keeps nothing in memory. What `buf` holds then is not defined.
+    fn try_read_at(&self, _node: NodeId, _at: u64, _buf: &mut [u8]) -> Result<usize, FileError> {
+        Err(FileError::WouldBlock)
+    }
+
     /// Reads the entry of a directory at `cursor` and moves the cursor to the next one; `None` behind the last.
     ///
     /// A cursor starts at 0; its other values are the file system's affair.

@@ -26,6 +26,9 @@
 //! opens a node for the rest of the path. From there on a [`File`] talks to the file system directly. Mounts
 //! belong to a core ([`mount`]); a file system may park the calling thread while its device works, and no
 //! borrow of the mounts is held meanwhile.
+//!
+//! What may not park has two other faces: [`File::try_read_at`], which reads what is in memory and else says
+//! so at once, and the futures of [`task`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,6 +45,7 @@ mod mounts;
 mod open_options;
 pub mod path;
 mod place;
+pub mod task;
 #[cfg(test)]
 mod tests;
 mod tree;

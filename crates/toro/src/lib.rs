@@ -59,7 +59,7 @@ pub mod fs {
         DirEntry, File, FileError, FileSystem, FileType, IoError, Metadata, MountSpec,
         MountSpecError, NodeId, OpenOptions, ReadDir, SeekFrom, Sync, canonicalize, create_dir,
         create_dir_all, exists, metadata, mount as attach, path, read, read_dir, read_to_string,
-        remove_dir, remove_dir_all, remove_file, rename, sync, write,
+        remove_dir, remove_dir_all, remove_file, rename, sync, task, write,
     };
 }
 

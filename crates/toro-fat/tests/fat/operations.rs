@@ -16,14 +16,24 @@ fn random(seed: u64, operations: u64) {
         let store = Rc::new(MemoryStore::new(image));
         let (mounts, file_system) = mounted(store.clone());
         let free = file_system.free_bytes();
-        let plan = Plan {
+        let deep = Plan {
             root: "",
             seed,
             operations,
             max_len: 40_000,
             max_io: 9_000,
+            crowd: 0,
         };
-        toro_fsx::run(|path| mounts.resolve(path), plan);
+        // So many that the directory gets an index, as far as the root has room.
+        let wide = Plan {
+            max_len: 3_000,
+            max_io: 2_000,
+            crowd: 220,
+            ..deep
+        };
+        for plan in [deep, wide] {
+            toro_fsx::run(|path| mounts.resolve(path), plan);
+        }
         file_system.sync_all().expect("the store works");
         let root_grew = if name == "fat32" { 64 << 10 } else { 0 };
         let lost =

@@ -85,6 +85,9 @@ impl fmt::Display for MountError {
             Self::Files(FileError::Unsupported) => f.write_str(
                 "the file system uses what cannot be read here; make it without, as in `mke2fs -O ^encrypt`",
             ),
+            Self::Files(FileError::Unclean) => f.write_str(
+                "the file system waits for its journal to be played back; have it done on the host, as in `e2fsck -p disk.img`",
+            ),
             Self::Files(error) => error.fmt(f),
             Self::Thread(error) => error.fmt(f),
             Self::Ended(core) => write!(f, "core {core} could not do it; give it more memory"),

@@ -35,6 +35,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Records of the life that is recorded.
 const RECORDS: u64 = 60;
+/// The disk that is recorded: rebuilt thousands of times, so small.
+const CUT_MEBIBYTES: u32 = 2;
+/// The disk of the lives that are killed: all that fifty of them append fits.
+const KILL_MEBIBYTES: u32 = 4;
 /// Most that is appended in one life that is killed.
 const BURST: u64 = 40;
 
@@ -89,11 +93,12 @@ impl Bench {
         Ok(folder.join(format!("{NAME}-{}-{suffix}", self.kind.name())))
     }
 
-    /// A new disk.
-    fn disk(&self, suffix: &str) -> Result<Disk> {
+    /// A new disk of that many MiB.
+    fn disk(&self, suffix: &str, mebibytes: u32) -> Result<Disk> {
         let folder = self.workspace.target("disk")?;
         let name = format!("{NAME}-{}-{suffix}", self.kind.name());
-        Disk::scratch(self.kind.recipe(), &folder, &name, Path::new("."))
+        let recipe = format!("{mebibytes}M{}", self.kind.format());
+        Disk::scratch(&recipe, &folder, &name, Path::new("."))
     }
 
     /// Boots on `disk` and waits until it takes connections.
@@ -199,7 +204,7 @@ struct Cut {
 
 /// Rebuilds `cuts` disks from the record of a life, examines each, and boots on `boots` of them.
 fn power_cuts(bench: &Bench, cuts: usize, boots: usize) -> Result<()> {
-    let mut disk = bench.disk("cut")?;
+    let mut disk = bench.disk("cut", CUT_MEBIBYTES)?;
     let before = fs::read(&disk.path)?;
     let log = bench.path("cut.log")?;
     // As large as it may become; sparse.
@@ -224,7 +229,7 @@ fn power_cuts(bench: &Bench, cuts: usize, boots: usize) -> Result<()> {
 
 /// The appliance itself finds on the disk what was acknowledged, and appends behind it.
 fn boot_after(bench: &Bench, cut: &Cut) -> Result<()> {
-    let disk = bench.disk("boot")?;
+    let disk = bench.disk("boot", CUT_MEBIBYTES)?;
     fs::write(&disk.path, &cut.disk)?;
     let mut life = bench.boot(disk)?;
     let count = life.count()?;
@@ -303,7 +308,7 @@ fn examine_cuts(
 
 /// Kills QEMU in the middle of appends, `lives` times on the same disk.
 fn kills(bench: &Bench, lives: u64) -> Result<()> {
-    let disk = bench.disk("kill")?;
+    let disk = bench.disk("kill", KILL_MEBIBYTES)?;
     let mut random = Random(0x6b69_6c6c);
     let mut acknowledged = 0;
     for life in 0..=lives {

@@ -27,11 +27,11 @@ impl Kind {
         }
     }
 
-    /// What the disk is made of.
-    pub(super) fn recipe(self) -> &'static str {
+    /// What the recipe of a disk says behind its size.
+    pub(super) fn format(self) -> &'static str {
         match self {
-            Self::Fat => "2M,fat12",
-            Self::Raw => "1M",
+            Self::Fat => ",fat12",
+            Self::Raw => "",
         }
     }
 
