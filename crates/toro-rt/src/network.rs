@@ -40,6 +40,7 @@ pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     );
     let mut config = Config::new([toro_entropy::u64(), toro_entropy::u64()]);
     config.address = address();
+    config.hostname = environment::value("hostname").unwrap_or_default().into();
     config.dns = environment::value("dns").unwrap_or_default();
     config.hosts = environment::value("hosts").unwrap_or_default();
     // A quarter for connections: the rest is for the service and its threads.

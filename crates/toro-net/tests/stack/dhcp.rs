@@ -102,6 +102,16 @@ fn dynamic_world() -> World {
 }
 
 #[test]
+fn the_server_is_told_our_name() {
+    let mut world = dynamic_world();
+    let frames = world.stack_turn();
+    let discover = frames.iter().find(|frame| frame[12..14] == [8, 0]).unwrap();
+    // RFC 2132, 3.14: option 12, its length, the name.
+    let option = [&[12, 4][..], b"toro"].concat();
+    assert!(discover.windows(6).any(|bytes| bytes == option));
+}
+
+#[test]
 fn the_server_gives_an_address_and_waiters_are_woken() {
     let mut world = dynamic_world();
     let flag = Arc::new(Flag(AtomicBool::new(false)));
