@@ -12,7 +12,16 @@
 //! ```
 //!
 //! The same holds for senders that wait for room, with their [`Waiter`]s in a mailbox in place of the flag. Room wakes all of
-//! them: the first to come has it, the others wait again.
+//! them: the first to come has it, the others wait again. A send has one waiter for all its polls, so the mailbox holds no
+//! more of them than there are sends that wait. Each poll puts its waker into the waiter and then posts that:
+//!
+//! ```text
+//! sender                                     who wakes senders
+//! 1. put the waker into the cell             1. take the waiter out of the mailbox, release its link
+//! 2. post; it is in the mailbox? leave it    2. wake what is in the cell
+//! ```
+//!
+//! A post in vain came before the release, and so did the waker: the wake-up finds it.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -38,7 +47,7 @@ struct Shared<T> {
 
 /// A sender that waits for room.
 struct Waiter {
-    waker: Waker,
+    waker: WakerCell,
     link: Link<Waiter>,
 }
 
@@ -97,7 +106,7 @@ impl<T> Shared<T> {
         if !self.waiters.is_empty() {
             self.waiters
                 .take_all()
-                .for_each(|waiter| waiter.waker.wake_by_ref());
+                .for_each(|waiter| waiter.waker.wake());
         }
     }
 }
@@ -229,6 +238,7 @@ pub struct Sending<'a, T> {
     shared: &'a Shared<T>,
     /// `None` once it was sent.
     value: Option<T>,
+    /// `None` until there was no room.
     waiter: Option<Arc<Waiter>>,
 }
 
@@ -248,19 +258,18 @@ impl<T> Sending<'_, T> {
         }
     }
 
-    /// Joins those who wait, unless it is still there with the same waker.
+    /// Joins those who wait, or stays among them, to be woken by `waker`.
     fn wait(&mut self, waker: &Waker) {
-        let waits = |waiter: &Arc<Waiter>| waiter.link.is_linked() && waiter.waker.will_wake(waker);
-        if self.waiter.as_ref().is_some_and(waits) {
-            return;
-        }
-        let waiter = Arc::new(Waiter {
-            waker: waker.clone(),
-            link: Link::new(),
+        let waiter = self.waiter.get_or_insert_with(|| {
+            Arc::new(Waiter {
+                waker: WakerCell::new(),
+                link: Link::new(),
+            })
         });
-        self.waiter = Some(Arc::clone(&waiter));
-        // A new node is in no mailbox, so it is always taken.
-        let _ = self.shared.waiters.post(waiter);
+        waiter.waker.register(waker);
+        // Refused while it is still there: then the wake-up is still to come, and finds the waker. If it had come before,
+        // `register` would have seen that, and with it that the link was released.
+        let _ = self.shared.waiters.post(Arc::clone(waiter));
     }
 }
 

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
@@ -15,6 +16,22 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+/// A task that counts its wake-ups.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Counter {
+    fn wakes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -94,6 +111,30 @@ fn a_sender_that_gives_up_leaves_nothing_behind() {
         assert_eq!(Arc::strong_count(&unpark), 3);
     }
     assert_eq!(receiver.try_recv(), Ok(1));
+}
+
+#[test]
+fn a_send_waits_once_however_often_it_is_polled() {
+    let (sender, mut receiver) = channel(2);
+    sender.try_send(1).unwrap();
+    sender.try_send(2).unwrap();
+    let mut sending = pin!(sender.send(3));
+    let tasks: Vec<_> = (0..100).map(|_| Arc::new(Counter::default())).collect();
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        let polled = sending.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+    }
+    let (last, others) = tasks.split_last().unwrap();
+    let is_forgotten = |task: &Arc<Counter>| Arc::strong_count(task) == 1;
+    assert!(others.iter().all(is_forgotten));
+    assert_eq!(Arc::strong_count(last), 2);
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert!(others.iter().all(|task| task.wakes() == 0));
+    assert_eq!(last.wakes(), 1);
+    let waker = Waker::noop();
+    let polled = sending.as_mut().poll(&mut Context::from_waker(waker));
+    assert_eq!(polled, Poll::Ready(Ok(())));
 }
 
 #[test]

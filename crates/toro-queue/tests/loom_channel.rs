@@ -5,7 +5,7 @@
 #![cfg(loom)]
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc as Shared;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -35,9 +35,14 @@ impl Wake for Parked {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    park_on(future.as_mut())
+}
+
+/// Parks until `future` is done. No poll before this call has a thread behind it.
+fn park_on<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     let parked = Shared::new(Parked::default());
     let waker = Waker::from(Shared::clone(&parked));
-    let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
@@ -111,6 +116,53 @@ fn a_sender_that_waits_learns_that_the_receiver_is_gone() {
         let thread = thread::spawn(move || drop(receiver));
         let sent = block_on(sender.send(Box::new(3)));
         assert_eq!(*sent.expect_err("there is no room").0, 3);
+        thread.join().unwrap();
+    });
+}
+
+/// Polls `sending` for somebody who does not come back; whether it waits.
+fn is_pending<F: Future>(sending: Pin<&mut F>) -> bool {
+    let nobody = Waker::from(Shared::new(Parked::default()));
+    sending.poll(&mut Context::from_waker(&nobody)).is_pending()
+}
+
+#[test]
+fn a_sender_that_is_polled_again_is_woken_by_the_last_waker() {
+    model(|| {
+        let (sender, mut receiver) = channel(2);
+        send(&sender, 1);
+        send(&sender, 2);
+        let thread = thread::spawn(move || {
+            let mut sending = pin!(sender.send(Box::new(3)));
+            if is_pending(sending.as_mut()) {
+                park_on(sending).expect("the receiver is there");
+            }
+        });
+        for number in 1..=3 {
+            assert_eq!(receive(&mut receiver), Some(number));
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_that_gives_up_takes_nobody_elses_wake_up() {
+    model(|| {
+        let (sender, mut receiver) = channel(2);
+        send(&sender, 1);
+        send(&sender, 2);
+        let other = sender.clone();
+        let thread = thread::spawn(move || {
+            // It takes all who wait out of the mailbox, and there is no room for them yet.
+            assert!(is_pending(pin!(other.send(Box::new(4)))));
+            for number in 1..=3 {
+                assert_eq!(receive(&mut receiver), Some(number));
+            }
+        });
+        let mut sending = pin!(sender.send(Box::new(3)));
+        if is_pending(sending.as_mut()) {
+            park_on(sending).expect("the receiver is there");
+        }
         thread.join().unwrap();
     });
 }
