@@ -33,6 +33,9 @@ const MOST_AHEAD: usize = 32;
 /// From this many blocks on, bytes go between the caller and the store without staying here.
 const LARGE: usize = 8;
 
+/// This part of the blocks is not put into order among itself.
+const YOUNG: usize = 8;
+
 /// Fewest blocks that a cache is made of.
 const FEWEST: usize = 16;
 
@@ -227,11 +230,21 @@ impl Cache {
 
     /// The block of that number, read with those behind it if it is not here.
     fn block(&mut self, number: u64, wanted: usize) -> Result<&mut Block, StoreError> {
-        if !self.blocks.contains_key(&number) {
-            self.fetch(number, wanted)?;
+        match self.blocks.get(&number) {
+            Some(block) if self.is_young(block) => {}
+            Some(_) => self.touch(number),
+            None => {
+                self.fetch(number, wanted)?;
+                self.touch(number);
+            }
         }
-        self.touch(number);
         self.blocks.get_mut(&number).ok_or(StoreError::Read)
+    }
+
+    /// Whether the block is one of those that were used last: it need not be put before them. Tables and directories are read and written
+    /// a few bytes at a time, in turns.
+    fn is_young(&self, block: &Block) -> bool {
+        block.used > 0 && self.clock - block.used < (self.capacity / YOUNG) as u64
     }
 
     fn fetch(&mut self, number: u64, wanted: usize) -> Result<(), StoreError> {
