@@ -61,6 +61,9 @@ pub(crate) struct Extras {
     /// Put the operator's console into the image; `operator=operator` on its command line starts it.
     #[arg(long)]
     pub(crate) operator: bool,
+    /// Put packet capture into the image; `pcap=pcap` on its command line starts it.
+    #[arg(long)]
+    pub(crate) pcap: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -137,6 +140,7 @@ impl Extras {
             (self.dump, "dump"),
             (self.shutdown, "shutdown"),
             (self.operator, "operator"),
+            (self.pcap, "pcap"),
             (self.gdb, "gdb"),
         ]
         .into_iter()

@@ -18,6 +18,7 @@ mod image;
 mod iso;
 mod netns;
 mod packages;
+mod pcap;
 mod process;
 mod qemu;
 mod run;
@@ -46,6 +47,8 @@ enum Verb {
     Run(run::Args),
     /// Boots an appliance with the debugger inside and connects gdb to it.
     Gdb(gdb::Args),
+    /// Boots an appliance and writes down what its network cards receive and send, for Wireshark.
+    Pcap(pcap::Args),
     /// Makes a bootable GRUB ISO of an appliance.
     Iso(iso::Args),
     /// Measures images next to a Linux guest.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::main(&args),
         Verb::Run(args) => run::main(&args),
         Verb::Gdb(args) => gdb::main(&args),
+        Verb::Pcap(args) => pcap::main(&args),
         Verb::Iso(args) => iso::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Test(args) => test::main(&args),

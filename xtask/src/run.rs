@@ -1,8 +1,9 @@
 //! `cargo xtask run`: boots an appliance under QEMU with the machine that its manifest describes.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::JoinHandle;
+use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
 use toro_archive::Archive;
@@ -12,7 +13,7 @@ use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Ne
 use crate::setup::Tool;
 use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
-use crate::{iso, process, setup};
+use crate::{iso, pcap, process, setup};
 
 /// The console port of the operator.
 pub(crate) const OPERATOR: &str = "operator";
@@ -151,9 +152,24 @@ impl Disks {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    boot(args, None)
+}
+
+impl Args {
+    /// The name of the appliance.
+    pub(crate) fn appliance(&self) -> &str {
+        &self.appliance
+    }
+}
+
+/// Boots what `args` describe; what its cards see goes to `capture`, if that is wanted.
+pub(crate) fn boot(args: &Args, capture: Option<&Path>) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let package = workspace.appliance(&args.appliance)?;
-    let wish = Wish::new(package, args)?;
+    let mut wish = Wish::new(package, args)?;
+    if capture.is_some() {
+        wish.open_port(pcap::PORT)?;
+    }
     wish.check()?;
     if !args.dry_run {
         setup::ensure(Tool::needed_by(wish.machine))?;
@@ -165,6 +181,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         metrics: args.metrics.is_some(),
         dump: args.dump,
         operator: args.operator,
+        pcap: capture.is_some(),
         shutdown: !package.picks("shutdown"),
         ..wish.extras
     };
@@ -213,10 +230,25 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let _servers = vm.serve()?;
     // It ends with the virtual machine.
     let _backend = vm.vsock.as_ref().map(Backend::start).transpose()?;
+    let follower = capture.map(|output| follow(&vm, output)).transpose()?;
+    if capture.is_some_and(pcap::is_standard_output) {
+        command.stdout(io::stderr());
+    }
     eprintln!("Ctrl-C ends {}", package.name);
     let ended = execution::run(&mut command, &package.name, &monitor);
     drop(fs::remove_file(&monitor));
+    if let Some(follower) = follower {
+        let bytes = follower.join().expect("it does not panic")?;
+        eprintln!("{bytes} bytes of capture");
+    }
     ended
+}
+
+/// Writes what comes from the port of the capture to `output`.
+fn follow(vm: &Vm, output: &Path) -> Result<JoinHandle<Result<u64>>> {
+    let port = vm.console_ports.iter().find(|port| port.name == pcap::PORT);
+    let socket = port.and_then(|port| port.path.clone());
+    pcap::follow(socket.context("the capture has no port")?, output)
 }
 
 impl Wish {
@@ -253,7 +285,7 @@ impl Wish {
             wish.console_ports.clone_from(&args.console_port);
         }
         if args.operator {
-            wish.let_operator_in()?;
+            wish.open_port(OPERATOR)?;
         }
         wish.vsock = args.vsock.or(wish.vsock);
         wish.rng = (wish.rng || args.rng) && !args.no_rng;
@@ -299,15 +331,13 @@ impl Wish {
         })
     }
 
-    /// Adds the console port at which an operator can look in, unless its words for the kernel say where.
-    pub(crate) fn let_operator_in(&mut self) -> Result<()> {
-        if !self.append.contains("operator=") {
-            self.append = format!("operator={OPERATOR} {}", self.append)
-                .trim()
-                .to_owned();
+    /// Adds a console port for the unit `name`, which its words for the kernel start at a port of the same name unless they say otherwise.
+    pub(crate) fn open_port(&mut self, name: &str) -> Result<()> {
+        if !self.append.contains(&format!("{name}=")) {
+            self.append = format!("{name}={name} {}", self.append).trim().to_owned();
         }
-        if !self.console_ports.iter().any(|port| port.name == OPERATOR) {
-            self.console_ports.push(OPERATOR.parse()?);
+        if !self.console_ports.iter().any(|port| port.name == name) {
+            self.console_ports.push(name.parse()?);
         }
         Ok(())
     }

@@ -9,6 +9,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "pcap")]
+mod capture;
 mod clock;
 mod console;
 #[cfg(feature = "console")]

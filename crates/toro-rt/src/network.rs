@@ -44,10 +44,10 @@ pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     config.dns = environment::value("dns").unwrap_or_default();
     config.hosts = environment::value("hosts").unwrap_or_default();
     // A quarter for connections: the rest is for the service and its threads.
-    toro_net::init(
-        Box::new(card),
-        config.within_memory(toro_mem::stats().free / 4),
-    );
+    let card: Box<dyn NetDevice> = Box::new(card);
+    #[cfg(feature = "pcap")]
+    let card = crate::capture::tap(name, card);
+    toro_net::init(card, config.within_memory(toro_mem::stats().free / 4));
     if let Some(seat) = seat {
         toro_net::join(seat);
     }

@@ -55,6 +55,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::watchdog::start(info); //          the machine's, if it has one               toro-i6300esb
     #[cfg(feature = "shutdown")]
     crate::shutdown::start(info, &machine); // the power button
+    #[cfg(feature = "pcap")]
+    crate::capture::start(); //               if `pcap=` asks for it
     #[cfg(feature = "operator")]
     crate::operator::start(); //              if `operator=` asks for it
     #[cfg(feature = "net")]

@@ -38,6 +38,7 @@ pub(crate) enum Tool {
     RedisTools,
     VhostDeviceVsock,
     Chromium,
+    Tshark,
     Virtiofsd,
     /// The headers with which virtiofsd is built.
     LibcapNg,
@@ -63,6 +64,7 @@ impl Tool {
         Self::RedisTools,
         Self::VhostDeviceVsock,
         Self::Chromium,
+        Self::Tshark,
         Self::LibcapNg,
         Self::Libseccomp,
         Self::Virtiofsd,
@@ -83,6 +85,7 @@ impl Tool {
         Self::RedisTools,
         Self::VhostDeviceVsock,
         Self::Chromium,
+        Self::Tshark,
         Self::Virtiofsd,
     ];
 
@@ -135,6 +138,7 @@ impl Tool {
             Self::Lz4 => ("lz4", package("lz4")),
             Self::Gdb => ("gdb", package("gdb")),
             Self::Chromium => ("chromium", package("chromium")),
+            Self::Tshark => ("tshark", package("tshark")),
             Self::RedisTools => ("redis-cli", package("redis-tools")),
             Self::VhostDeviceVsock => (
                 "vhost-device-vsock",

@@ -4,6 +4,7 @@
 //! network namespace of our own, which takes root.
 
 mod boot;
+mod capture;
 mod cores;
 mod crowd;
 mod deadlock;
@@ -96,6 +97,8 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
     shutdown::run(workspace, tally);
     operator::run(workspace, tally);
+    let shared = workspace.clone();
+    tally.case(capture::NAME, TIMEOUT, move || capture::is_read(&shared));
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

@@ -113,7 +113,7 @@ fn start(workspace: &Workspace, word: &str) -> Result<(Server, PathBuf)> {
     let mut wish = Wish::of(package, Machine::Q35)?;
     wish.cores = 2;
     wish.append = format!("log=info operator={word}");
-    wish.let_operator_in()?;
+    wish.open_port(OPERATOR)?;
     let folder = workspace.target("test")?;
     for port in &mut wish.console_ports {
         // Not where a `run` of the same appliance has its own.

@@ -147,7 +147,7 @@ fn press_when_up(running: &mut Running, monitor: &Path) -> Result<()> {
 
 /// Interrupts a service at rest.
 fn ctrl_c(workspace: &Workspace) -> Result<()> {
-    let mut run = Started::new(workspace)?;
+    let mut run = Started::new(workspace, &["run"])?;
     server::check_answers(run.address)?;
     run.interrupt()?;
     let status = run.ended()?;
@@ -157,7 +157,7 @@ fn ctrl_c(workspace: &Workspace) -> Result<()> {
 
 /// Interrupts a service that has a client that does not read, and so does not end soon.
 fn ctrl_c_twice(workspace: &Workspace) -> Result<()> {
-    let mut run = Started::new(workspace)?;
+    let mut run = Started::new(workspace, &["run"])?;
     let mut client = Client::connect(run.address)?;
     client.send(b"GET /large.bin HTTP/1.1\r\nHost: toro\r\n\r\n")?;
     client.wait_for_input()?;
@@ -169,25 +169,21 @@ fn ctrl_c_twice(workspace: &Workspace) -> Result<()> {
     run.check_nothing_is_left()
 }
 
-/// `cargo xtask run web-server`. It is killed with this value.
-struct Started {
+/// `cargo xtask run web-server`, or another verb that does as much. It is killed with this value.
+pub(super) struct Started {
     run: Child,
     told: BufReader<std::process::ChildStderr>,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Started {
     /// Starts it and waits until it takes connections.
-    fn new(workspace: &Workspace) -> Result<Self> {
+    pub(super) fn new(workspace: &Workspace, verb: &[&str]) -> Result<Self> {
         let port = Forward::from_free_port(80)?.host;
         let mut command = Command::new(env::current_exe()?);
-        command.args([
-            "run",
-            server::NAME,
-            "--port",
-            &format!("{port}:80"),
-            "--archive",
-        ]);
+        command.args(verb);
+        let forward = format!("{port}:80");
+        command.args([server::NAME, "--port", &forward, "--archive"]);
         command.arg(site(workspace)?);
         command
             .stdin(Stdio::null())
@@ -220,12 +216,12 @@ impl Started {
         Ok(())
     }
 
-    fn interrupt(&self) -> Result<()> {
+    pub(super) fn interrupt(&self) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.run.id())?);
         Ok(kill(pid, Signal::SIGINT)?)
     }
 
-    fn ended(&mut self) -> Result<ExitStatus> {
+    pub(super) fn ended(&mut self) -> Result<ExitStatus> {
         let deadline = Instant::now() + END_TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = self.run.try_wait()? {
