@@ -17,7 +17,7 @@ const OTHER_FILES: u64 = 256;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: toro\r\n\r\n";
 
 /// A member that has been silent for so long asks again before others come: servers close connections that are silent for long.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(25);
 
 /// How many of those ask before the next one comes.
 const TURN: u32 = 8;

@@ -1,4 +1,4 @@
-//! More connections at a time than their rings have room for: all are answered, and new ones get in.
+//! More connections at a time than their rings have room for: all are answered, and new ones get in, among them and afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -37,13 +37,17 @@ pub(super) fn holds(server: &Server, depth: Depth) -> Result<()> {
     }
     let asked = begun.elapsed();
     let begun = Instant::now();
-    let newcomers = depth.pick(200, 500, 20_000);
+    let newcomers = depth.pick(200, 500, 2_000);
     for number in 0..newcomers {
         load::once(server.address).with_context(|| format!("newcomer {number}"))?;
         crowd.keep()?;
     }
     let came = begun.elapsed();
     crowd.ask_all()?;
+    drop(crowd);
+    for number in 0..depth.pick(200, 500, 20_000) {
+        load::once(server.address).with_context(|| format!("connection {number} in a row"))?;
+    }
     eprintln!(
         "crowd: {count} connections came within {gathered:?}, {asleep} slept then; all answered for {asked:?}; {newcomers} newcomers within {came:?}"
     );
