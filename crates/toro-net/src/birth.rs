@@ -8,16 +8,18 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{self, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Checksum;
 use smoltcp::socket::tcp;
-use smoltcp::wire::{EthernetAddress, TcpControl, TcpRepr};
+use smoltcp::wire::{HardwareAddress, TcpControl, TcpRepr};
 
 use crate::config::{self, Buffers, Config, Times};
 use crate::device::Phy;
+use crate::headers::Ends;
+use crate::interfaces;
 use crate::isn;
 use crate::packet::Tuple;
-use crate::segment::{self, Route};
+use crate::segment;
 
 /// What the two ends told each other in the handshake.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,9 @@ pub(crate) struct Agreement {
 
 /// A socket in a set of its own.
 pub(crate) type Lone = (SocketSet<'static>, SocketHandle);
+
+/// Of what waits to be read, this much is told at a time.
+const LONGEST_PIECE: usize = 32 << 10;
 
 /// Any station will do: the frames of this file never leave it.
 const STATION: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -77,19 +82,18 @@ pub(crate) fn made(
     let (mut sockets, handle) = alone(socket);
     let mut hear = |repr: &TcpRepr<'_>| tell(&mut interface, &mut sockets, tuple, repr, now);
 
-    let mut syn = segment::blank_from_peer(tuple);
+    let (isn, peer_isn) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
+    let ack = segment::acknowledgement(&tuple.turned(), peer_isn, isn, window);
+    let mut syn = ack;
     syn.control = TcpControl::Syn;
     syn.seq_number = segment::seq(agreed.peer_isn);
+    syn.ack_number = None;
     syn.window_len = agreed.window;
     syn.max_seg_size = agreed.mss;
     syn.window_scale = agreed.scale;
     syn.sack_permitted = agreed.sack;
     hear(&syn);
 
-    let mut ack = segment::blank_from_peer(tuple);
-    ack.seq_number = segment::seq(agreed.peer_isn.wrapping_add(1));
-    ack.ack_number = Some(segment::seq(agreed.isn.wrapping_add(1)));
-    ack.window_len = window;
     hear(&ack);
 
     // A byte from before the window makes the socket acknowledge and so commit to a window: it would otherwise
@@ -99,14 +103,17 @@ pub(crate) fn made(
     old.payload = &[0];
     hear(&old);
 
-    if !unread.is_empty() {
-        let mut data = ack;
-        data.payload = unread;
+    // A whole ring and its headers are longer than a packet can be.
+    let mut data = ack;
+    for piece in unread.chunks(LONGEST_PIECE) {
+        data.payload = piece;
         hear(&data);
+        data.seq_number += piece.len();
     }
 
     let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
-    (socket.state() == tcp::State::Established).then_some((sockets, handle))
+    let is_whole = socket.state() == tcp::State::Established && socket.recv_queue() == unread.len();
+    is_whole.then_some((sockets, handle))
 }
 
 /// Makes a socket that asks the peer of `tuple` for a connection, beginning with `isn`; `None` if memory is short.
@@ -131,7 +138,7 @@ pub(crate) fn connecting(
 /// The shift that smoltcp gives its windows with this ring.
 pub(crate) fn window_shift(receive_ring: usize) -> u8 {
     let bits = usize::BITS - receive_ring.leading_zeros();
-    u8::try_from(bits.saturating_sub(16)).expect("at most 48")
+    u8::try_from(bits.saturating_sub(16)).unwrap_or(u8::MAX)
 }
 
 fn new_socket(times: &Times, buffers: &Buffers) -> Option<tcp::Socket<'static>> {
@@ -159,36 +166,33 @@ fn alone(socket: tcp::Socket<'static>) -> Lone {
 }
 
 fn interface(isn: u32, now: smoltcp::time::Instant) -> Interface {
-    let mut config = iface::Config::new(EthernetAddress(STATION).into());
-    config.random_seed = isn::seed_for(isn);
-    let mut interface = Interface::new(
-        config,
-        &mut Phy {
-            wire: None,
-            frame: None,
-        },
-        now,
-    );
+    let phy = Phy {
+        wire: None,
+        frame: None,
+    };
+    let mut interface = interfaces::new(STATION, isn::seed_for(isn), phy, now);
     interface.set_any_ip(true);
     interface
 }
 
+/// Shows `repr` to the socket of `tuple` as if it came from the peer. What it would answer is thrown away.
 #[inline(never)]
-fn tell(
+pub(crate) fn tell(
     interface: &mut Interface,
     sockets: &mut SocketSet<'_>,
     tuple: &Tuple,
     repr: &TcpRepr<'_>,
     now: smoltcp::time::Instant,
 ) {
-    let route = Route {
+    let HardwareAddress::Ethernet(station) = interface.hardware_addr();
+    let ends = Ends {
         from: STATION,
-        to: STATION,
+        to: station.0,
         source: tuple.remote,
         target: tuple.local,
     };
     let mut frame = vec![0; segment::frame_len(repr)];
-    segment::write(&mut frame, &route, repr, Checksum::None);
+    segment::write(&mut frame, &ends, repr, Checksum::None);
     interface.poll_ingress_single(
         now,
         &mut Phy {
@@ -228,10 +232,8 @@ mod tests {
         let config = Config::new([1, 2]);
         let (mut sockets, handle) = established(&config, &TUPLE, &AGREED, now()).unwrap();
         let mut interface = interface(0, now());
-        let mut data = segment::blank_from_peer(&TUPLE);
-        data.seq_number = segment::seq(AGREED.peer_isn.wrapping_add(1));
-        data.ack_number = Some(segment::seq(AGREED.isn.wrapping_add(1)));
-        data.window_len = 500;
+        let (isn, peer_isn) = (AGREED.isn.wrapping_add(1), AGREED.peer_isn.wrapping_add(1));
+        let mut data = segment::acknowledgement(&TUPLE.turned(), peer_isn, isn, 500);
         data.payload = b"hello";
         tell(&mut interface, &mut sockets, &TUPLE, &data, now());
         let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);

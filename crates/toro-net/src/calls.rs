@@ -286,6 +286,9 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else {
             return Poll::Ready(Err(WriteError::ConnectionAborted));
         };
+        if connection.finishing {
+            return Poll::Ready(Err(WriteError::ShutDown));
+        }
         let socket = connection.socket();
         let is_draining = connection.draining && socket.may_send() && socket.send_queue() > 0;
         if is_draining || !is_awake {

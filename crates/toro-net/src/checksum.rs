@@ -42,6 +42,12 @@ pub(crate) fn pseudo_header(source: Ipv4Addr, target: Ipv4Addr, protocol: u8, le
     addresses + u64::from(protocol) + len as u64
 }
 
+/// The checksum of `bytes`, in which its own place is zero.
+#[inline(never)]
+pub(crate) fn of(bytes: &[u8]) -> u16 {
+    !fold(sum(0, bytes))
+}
+
 /// Whether a header or segment that contains its own checksum adds up.
 pub(crate) fn adds_up(start: u64, bytes: &[u8]) -> bool {
     fold(sum(start, bytes)) == 0xffff

@@ -172,8 +172,7 @@ impl Default for Times {
             connect: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             user_timeout: Duration::from_secs(300),
-            // smoltcp's retransmission interval, once it has grown to its 60 s, stays there to the end of a stream:
-            // it takes no round trips from bytes that were sent twice. So this allows for a few of those.
+            // A retransmission interval may have grown to its 60 s: this allows for a few of those.
             orphan: Duration::from_secs(300),
             fin_wait: Duration::from_secs(60),
             time_wait: Duration::from_secs(10),
@@ -199,8 +198,8 @@ pub(crate) const EPHEMERAL_PORTS: core::ops::RangeInclusive<u16> = 32_768..=60_9
 ///   RFC 6928 says 10. A loss brings Reno in at its loss window.
 /// - No timestamps: smoltcp has no PAWS and takes its round trips without them, so they would cost 12 bytes and
 ///   some 100 instructions per segment to nobody's gain.
-/// - Smallest RTO 1 s and first RTO 1 s are smoltcp's and cannot be changed from outside; nor can the RTO be taken back
-///   after a backoff before new bytes are sent, so the tail of a stream over a bad wire can be slow.
+/// - Smallest RTO 1 s and first RTO 1 s are smoltcp's and cannot be changed from outside, nor can the RTO be taken back after a
+///   backoff before new bytes are sent: from a connection's first loss on [`recovery`](crate::recovery) is earlier than that.
 pub(crate) fn tune(socket: &mut tcp::Socket<'_>, times: &Times) {
     socket.set_ack_delay(None);
     socket.set_nagle_enabled(false);

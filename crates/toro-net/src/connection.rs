@@ -9,11 +9,12 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use toro_time::{Instant, TimerKey};
 
-use crate::birth::{Agreement, Lone};
+use crate::birth::{self, Agreement, Lone};
 use crate::config::Times;
 use crate::device::SendLog;
 use crate::dispatch::Served;
 use crate::packet::{Segment, Tuple};
+use crate::recovery::Recovery;
 use crate::stats::Stats;
 
 /// The shortest time after which smoltcp sends something again.
@@ -72,24 +73,36 @@ pub(crate) struct Connection {
     pub(crate) sent: u32,
     /// The last acknowledgement sent: what the peer is to send next.
     pub(crate) acknowledged: u32,
+    /// By how much our windows are scaled.
+    pub(crate) shift: u8,
+    /// The right edge of the window that went with the last acknowledgement.
+    pub(crate) edge: u32,
     /// What that was when the receive ring was made.
     pub(crate) received_from: u32,
     /// Bytes read since the window was last looked at.
     pub(crate) consumed: usize,
     /// What was agreed in the handshake; `None` before its end.
     pub(crate) agreed: Option<Agreement>,
-    /// The sequence number after the last byte that the peer has acknowledged.
+    /// The sequence number after the last byte that the peer has acknowledged, or after our FIN.
     pub(crate) delivered: u32,
     /// Bytes acknowledged since the send ring was made.
     pub(crate) proven: u32,
-    /// The window in the peer's last segment, as it stands there.
+    /// The peer's window, as it stands in the newest of its segments.
     pub(crate) window: u16,
+    /// What smoltcp has seen in its place.
+    pub(crate) shown: u16,
+    /// The sequence number of that segment: SND.WL1 of RFC 9293.
+    pub(crate) told_at: u32,
     /// Duplicate acknowledgements in a row.
     pub(crate) repeats: u8,
     /// Something was lost on its way to the peer.
     pub(crate) lossy: bool,
+    /// What is done about that.
+    pub(crate) recovery: Recovery,
     /// What long packets are cut into; 0 if there are none.
     pub(crate) segment: u16,
+    /// The FIN waits until the peer has everything else.
+    pub(crate) finishing: bool,
     /// Nothing is written until the send ring is empty and can be changed.
     pub(crate) draining: bool,
     /// Its timer has fired since it last had the chance to send.
@@ -128,15 +141,21 @@ impl Connection {
             served: None,
             sent,
             acknowledged,
+            shift: 0,
+            edge: acknowledged,
             received_from: acknowledged,
             consumed: 0,
             agreed: None,
             delivered: sent,
             proven: 0,
             window: 0,
+            shown: 0,
+            told_at: acknowledged.wrapping_sub(1),
             repeats: 0,
             lossy: false,
+            recovery: Recovery::new(sent),
             segment: 0,
+            finishing: false,
             draining: false,
             expired: false,
             heard: now,
@@ -163,6 +182,12 @@ impl Connection {
     /// Goes on with another socket for the same numbers.
     pub(crate) fn replace(&mut self, (sockets, handle): Lone) {
         (self.sockets, self.handle) = (sockets, handle);
+    }
+
+    /// Takes note of what was agreed in the handshake, with a receive ring of `ring` bytes.
+    pub(crate) fn agree(&mut self, agreed: Agreement, ring: usize) {
+        self.shift = agreed.scale.map_or(0, |_| birth::window_shift(ring));
+        self.agreed = Some(agreed);
     }
 
     /// Somebody waits for room in the send ring.
@@ -223,13 +248,13 @@ impl Connection {
         } else {
             socket.send_capacity() / 2
         };
-        !socket.may_send() || socket.send_queue() <= enough
+        !self.may_write() || socket.send_queue() <= enough
     }
 
     /// A write would not wait, be it for a single byte.
     pub(crate) fn takes_bytes(&self) -> bool {
         let socket = self.socket();
-        match socket.may_send() {
+        match self.may_write() {
             true if self.draining => socket.send_queue() == 0,
             true => socket.can_send() || self.is_asleep(),
             false => !is_opening(socket.state()),
@@ -245,9 +270,11 @@ impl Connection {
     }
 
     /// Notes what went out, and brings Reno in at the first retransmission (see [`tune`](crate::config::tune)).
-    pub(crate) fn note_sent(&mut self, log: &SendLog, stats: &mut Stats) {
+    pub(crate) fn note_sent(&mut self, now: Instant, log: &SendLog, stats: &mut Stats) {
         let Some(segment) = log.segment else { return };
         self.acknowledged = segment.ack;
+        let window = u32::from(segment.window) << self.shift;
+        self.edge = segment.ack.wrapping_add(window);
         if !segment.occupies {
             return;
         }
@@ -258,9 +285,14 @@ impl Connection {
             return;
         }
         if ahead > 0 {
+            if self.lossy || self.recovery.lacks_sample() {
+                let is_first = self.sent == self.delivered;
+                self.recovery.note_new(now, segment.end, is_first);
+            }
             self.sent = segment.end;
         } else if !segment.is_probe(self.sent) {
             stats.retransmits += 1;
+            self.recovery.note_again(now, self.delivered);
             self.lossy = true;
             let socket = self.socket_mut();
             if socket.congestion_control() == tcp::CongestionControl::None {
@@ -277,6 +309,7 @@ impl Connection {
         let has_sent = log.segment.is_some_and(|segment| segment.occupies);
         is_watched
             && has_sent
+            && !self.lossy
             && self.unsent() == 0
             && self.stage != Stage::Connecting
             && self.deadline.is_none()
@@ -332,7 +365,18 @@ impl Connection {
         let socket = self.socket_mut();
         // The byte of a keep-alive lies where the FIN is; a peer that lacks the FIN would take it for data.
         socket.set_keep_alive(None);
-        socket.close();
+        // In LAST-ACK smoltcp is deaf to windows and to duplicate acknowledgements.
+        let must_wait = socket.state() == tcp::State::CloseWait && socket.send_queue() > 0;
+        if !must_wait {
+            socket.close();
+        }
+        self.finishing = must_wait;
+    }
+
+    /// The service may still write.
+    #[inline]
+    pub(crate) fn may_write(&self) -> bool {
+        self.socket().may_send() && !self.finishing
     }
 
     /// Ends the connection with a reset.

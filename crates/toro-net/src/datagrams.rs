@@ -17,6 +17,7 @@ use crate::checksum;
 use crate::config::EPHEMERAL_PORTS;
 use crate::error::{BindError, SendError};
 use crate::extension::{Dropped, Extension};
+use crate::headers::{self, Ends};
 use crate::names::Names;
 use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_IPV4, IPV4_LEN, PROTOCOL_ICMP, PROTOCOL_UDP};
 use crate::pings::Pings;
@@ -338,19 +339,15 @@ fn checked_datagram(
 /// A packet behind an Ethernet header without stations.
 fn ipv4_frame(source: Ipv4Addr, target: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; ETHERNET_LEN + IPV4_LEN + payload.len()];
-    let total_len = u16::try_from(IPV4_LEN + payload.len()).expect("shorter than the MTU");
-    frame[12..14].copy_from_slice(&ETHERTYPE_IPV4.to_be_bytes());
-    let (ip, place) = frame[ETHERNET_LEN..].split_at_mut(IPV4_LEN);
-    ip[0] = 0x45;
-    ip[2..4].copy_from_slice(&total_len.to_be_bytes());
-    // Never cut into fragments, so the identification may stay zero (RFC 6864, 4.1).
-    ip[6] = 0x40;
-    (ip[8], ip[9]) = (64, protocol);
-    ip[12..16].copy_from_slice(&source.octets());
-    ip[16..20].copy_from_slice(&target.octets());
-    let sum = !checksum::fold(checksum::sum(0, ip));
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
-    place.copy_from_slice(payload);
+    let nowhere = [0; 6];
+    let ends = Ends {
+        from: nowhere,
+        to: nowhere,
+        source,
+        target,
+    };
+    headers::write(&mut frame, &ends, protocol);
+    frame[ETHERNET_LEN + IPV4_LEN..].copy_from_slice(payload);
     frame
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct SentSegment {
     /// The sequence number after its last byte.
     pub(crate) end: u32,
     pub(crate) ack: u32,
+    pub(crate) window: u16,
     /// It occupies sequence numbers: a bare acknowledgement does not.
     pub(crate) occupies: bool,
     /// It carries one byte and nothing else.
@@ -268,6 +269,7 @@ fn sent_segment(bytes: &[u8; HEADERS_LEN], len: usize) -> SentSegment {
     SentSegment {
         end: packet::be32(bytes, TCP_AT + 4).wrapping_add(len),
         ack: packet::be32(bytes, TCP_AT + 8),
+        window: packet::be16(bytes, TCP_AT + 14),
         occupies: len > 0,
         single: len == 1 && controls == 0,
     }

@@ -326,7 +326,7 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id) else {
             return false;
         };
-        let tuple = connection.tuple;
+        let (tuple, may_write) = (connection.tuple, connection.may_write());
         let Some((socket, served)) = connection.served_parts() else {
             return false;
         };
@@ -361,7 +361,7 @@ impl Stack {
             (consumed.min(shown), output.written())
         };
         let free = socket.send_capacity() - socket.send_queue();
-        let (consumed, written) = if socket.may_send() {
+        let (consumed, written) = if may_write {
             let sent = socket.send(|room| {
                 let (consumed, written) = run(room, free);
                 (written.direct, (consumed, written))
@@ -404,7 +404,9 @@ impl Stack {
             (wanted, _) => wanted.clamp(capacity / 2, capacity),
         };
         let queued = socket.recv_queue();
-        served.wanted = wanted;
+        // Who has said the end waits for no room.
+        let stays = conn.leave() == Leave::Stay;
+        served.wanted = if stays { wanted } else { 0 };
         served.seen = match event {
             Some(Event::Received) => queued - consumed,
             // What waited for room is shown again.

@@ -3,7 +3,8 @@
 //! smoltcp would look the sender's station up and lose the first answer when it is not known.
 
 use crate::checksum;
-use crate::packet::{self, ETHERNET_LEN, IPV4_LEN};
+use crate::headers::{self, Ends};
+use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_ICMP};
 
 /// Bytes of an ICMP echo header.
 const ECHO_LEN: usize = 8;
@@ -17,26 +18,21 @@ pub(crate) fn answer_len(request: &[u8]) -> Option<usize> {
 
 /// Writes the answer to `request`, whose headers were checked by [`packet::classify`], over `answer`.
 pub(crate) fn write_answer(answer: &mut [u8], request: &[u8], mac: [u8; 6]) {
-    answer[..6].copy_from_slice(&request[6..12]);
-    answer[6..12].copy_from_slice(&mac);
-    answer[12..14].copy_from_slice(&request[12..14]);
-    let total_len = u16::try_from(answer.len() - ETHERNET_LEN).unwrap_or(u16::MAX);
-    let (ip, icmp) = answer[ETHERNET_LEN..].split_at_mut(IPV4_LEN);
-    // Version and header length, without the options of the request.
-    ip.fill(0);
-    ip[0] = 0x45;
-    ip[2..4].copy_from_slice(&total_len.to_be_bytes());
-    ip[8] = 64;
-    ip[9] = 1;
-    ip[12..16].copy_from_slice(&request[ETHERNET_LEN + 16..ETHERNET_LEN + 20]);
-    ip[16..20].copy_from_slice(&request[ETHERNET_LEN + 12..ETHERNET_LEN + 16]);
-    let sum = !checksum::fold(checksum::sum(0, ip));
-    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut to = [0; 6];
+    to.copy_from_slice(&request[6..12]);
+    let ends = Ends {
+        from: mac,
+        to,
+        source: packet::address(request, ETHERNET_LEN + 16),
+        target: packet::address(request, ETHERNET_LEN + 12),
+    };
+    headers::write(answer, &ends, PROTOCOL_ICMP);
+    let icmp = &mut answer[ETHERNET_LEN + IPV4_LEN..];
     icmp.copy_from_slice(icmp_part(request).expect("answer_len found it"));
     // Type 0 is the answer.
     icmp[0] = 0;
     icmp[2..4].fill(0);
-    let sum = !checksum::fold(checksum::sum(0, icmp));
+    let sum = checksum::of(icmp);
     icmp[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 

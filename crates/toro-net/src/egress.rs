@@ -80,6 +80,7 @@ impl Stack {
             connection.give_up();
         }
         let before = connection.socket().state();
+        connection.recover_in_time(now);
         // What a timer has to say may be said again.
         let again =
             core::mem::take(&mut connection.expired) && connection.sent != connection.delivered;
@@ -106,7 +107,7 @@ impl Stack {
             };
             interface.poll_egress(at, &mut phy, &mut connection.sockets);
             self.stats.visits += 1;
-            connection.note_sent(&self.wire.log, &mut self.stats);
+            connection.note_sent(now, &self.wire.log, &mut self.stats);
             stuck = (self.wire.log.sent == 0).then_some(self.wire.log);
             left = left.saturating_sub(if long { LONG_PACKET } else { 1 });
             if before == tcp::State::Established && connection.has_said_all(now, &self.wire.log) {
@@ -133,6 +134,10 @@ impl Stack {
                 .is_some_and(|c| c.wants_input(&self.config.growth))
         {
             self.grow_input(now, id);
+        }
+        let is_held = stuck.is_some_and(|log| log.full || log.misses_neighbour());
+        if !is_held && due.is_none_or(|due| due > at) {
+            self.say_again(now, id);
         }
         match due {
             Some(due) if due <= at => self.send_later(id),
@@ -167,8 +172,12 @@ impl Stack {
     /// Keeps the queue for neighbours that never answer from growing with connections that have come and gone.
     fn forget_gone(&mut self) {
         if self.unresolved.len() > 2 * self.connections.len() + 16 {
-            let connections = &self.connections;
-            self.unresolved.retain(|id| connections.get(*id).is_some());
+            for _ in 0..self.unresolved.len() {
+                let oldest = self.unresolved.pop_front();
+                if let Some(id) = oldest.filter(|id| self.connections.get(*id).is_some()) {
+                    self.unresolved.push_back(id);
+                }
+            }
         }
     }
 
@@ -258,9 +267,12 @@ impl Stack {
         let Some(connection) = self.connections.get_mut(id).filter(|c| c.attached) else {
             return;
         };
-        let Some(due) = due.into_iter().chain(connection.deadline).min() else {
+        let due = due.unwrap_or(Instant::FAR_FUTURE);
+        let deadline = connection.deadline.unwrap_or(Instant::FAR_FUTURE);
+        let due = due.min(deadline).min(connection.retry_at());
+        if due == Instant::FAR_FUTURE {
             return;
-        };
+        }
         match connection.timer {
             Some((at, _)) if at <= due => return,
             Some((_, key)) => {

@@ -25,15 +25,13 @@ use crate::birth::{self, Agreement};
 use crate::clock;
 use crate::config::{Buffers, Growth};
 use crate::connection::{Connection, Stage};
-use crate::packet::{IPV4_LEN, Segment, TCP_LEN};
+use crate::packet::{IPV4_LEN, TCP_LEN};
 use crate::random::low_word;
 use crate::slab::SlotId;
 use crate::stack::Stack;
 
 /// How much larger the next ring is.
 const STEP: usize = 4;
-/// Duplicate acknowledgements that mean a loss, as in smoltcp.
-const LOSS: u8 = 3;
 
 impl Connection {
     /// It may send long packets.
@@ -49,24 +47,9 @@ impl Connection {
         self.socket().send_queue().saturating_sub(in_flight)
     }
 
-    /// Looks for the third duplicate acknowledgement before smoltcp does, and notes what the peer says of its window.
-    pub(crate) fn watch(&mut self, segment: &Segment) {
-        let repeats = segment.is_bare_ack()
-            && segment.ack == self.delivered
-            && segment.window == self.window
-            && self.sent != self.delivered;
-        self.window = segment.window;
-        self.repeats = if repeats {
-            self.repeats.saturating_add(1)
-        } else {
-            0
-        };
-        self.lossy |= self.repeats >= LOSS;
-    }
-
     /// Takes note of `len` bytes that the peer has acknowledged.
     #[inline]
-    pub(crate) fn note_delivered(&mut self, len: usize) {
+    pub(crate) fn note_delivered(&mut self, now: Instant, len: usize) {
         let delivered = low_word(len as u64);
         self.delivered = self.delivered.wrapping_add(delivered);
         if self.delivered.wrapping_sub(self.sent).cast_signed() > 0 {
@@ -74,6 +57,15 @@ impl Connection {
             self.sent = self.delivered;
         }
         self.proven = self.proven.saturating_add(delivered);
+        if matches!(
+            self.socket().state(),
+            tcp::State::FinWait2 | tcp::State::TimeWait
+        ) {
+            self.delivered = self.sent;
+        }
+        if len > 0 && (self.lossy || self.recovery.lacks_sample()) {
+            self.recovery.note_progress(now, self.delivered);
+        }
     }
 
     /// Holds the writer until the send ring is empty, if a larger one is in order then.

@@ -25,7 +25,7 @@ const CHALLENGES_PER_SECOND: u32 = 100;
 impl Stack {
     /// Takes one received frame; `trusted` says that the device vouches for its transport checksum. Returns `false` if it is
     /// unknown here and another core may know it.
-    pub(crate) fn take_frame(&mut self, now: Instant, frame: &[u8], trusted: bool) -> bool {
+    pub(crate) fn take_frame(&mut self, now: Instant, frame: &mut [u8], trusted: bool) -> bool {
         self.stats.frames_in += 1;
         self.stats.bytes_in += frame.len() as u64;
         let taken = match packet::classify(frame, trusted, &self.identity()) {
@@ -62,7 +62,7 @@ impl Stack {
     fn take_segment(
         &mut self,
         now: Instant,
-        frame: &[u8],
+        frame: &mut [u8],
         segment: &Segment,
     ) -> Result<(), DropReason> {
         if !segment::flags_make_sense(segment.flags) {
@@ -80,7 +80,7 @@ impl Stack {
         &mut self,
         now: Instant,
         id: SlotId,
-        frame: &[u8],
+        frame: &mut [u8],
         segment: &Segment,
     ) -> Result<(), DropReason> {
         if segment.flags.rst() && !self.reset_is_believed(now, id, segment) {
@@ -97,9 +97,23 @@ impl Stack {
         if connection.only_lacks_fin(segment) {
             return Ok(());
         }
-        connection.watch(segment);
+        let mut seq = segment.seq;
+        if connection.is_from_edge(segment) {
+            // With nothing left to acknowledge, this is the number that smoltcp expects.
+            self.send(now, id);
+            seq = self.connections.get(id).map_or(seq, |it| it.acknowledged);
+        }
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Ok(());
+        };
+        let (ack, window) = connection.judge(segment);
+        if (seq, ack, window) != (segment.seq, segment.ack, segment.window) {
+            segment.correct(frame, seq, ack, window);
+        }
+        connection.watch(segment, window);
         if segment.flags.syn() && connection.stage == Stage::Connecting {
-            connection.agreed = Some(half_open::agreement(frame, segment, connection.sent));
+            let agreed = half_open::agreement(frame, segment, connection.sent);
+            connection.agree(agreed, self.config.buffers.receive);
             connection.received_from = segment.seq;
         }
         let queued = connection.socket().send_queue();
@@ -114,8 +128,11 @@ impl Stack {
             .poll_ingress_single(at, &mut phy, &mut connection.sockets);
         self.stats.visits += 1;
         let left = connection.socket().send_queue();
-        connection.note_delivered(queued.saturating_sub(left));
-        connection.note_sent(&self.wire.log, &mut self.stats);
+        connection.note_delivered(now, queued.saturating_sub(left));
+        connection.note_sent(now, &self.wire.log, &mut self.stats);
+        if connection.finishing && left == 0 {
+            connection.finish();
+        }
         if segment.flags.rst() && connection.socket().state() == tcp::State::Closed {
             (connection.end, connection.promised) = (Some(End::Reset), 0);
             self.stats.reset += 1;
@@ -149,6 +166,7 @@ impl Stack {
             return true;
         }
         let (next, expected) = (connection.sent, connection.acknowledged);
+        let window = connection.offered_window();
         let doubted = connection.is_in_window(reset);
         let second = now.as_nanos() / 1_000_000_000;
         if self.challenges.0 != second {
@@ -156,7 +174,8 @@ impl Stack {
         }
         if doubted && self.challenges.1 < CHALLENGES_PER_SECOND {
             self.challenges.1 += 1;
-            segment::acknowledge(&mut self.wire, reset.mac, &reset.tuple, next, expected);
+            let repr = segment::acknowledgement(&reset.tuple, next, expected, window);
+            segment::send(&mut self.wire, reset.mac, &reset.tuple, &repr);
         }
         false
     }
@@ -165,7 +184,7 @@ impl Stack {
         &mut self,
         now: Instant,
         id: AgingId,
-        frame: &[u8],
+        frame: &mut [u8],
         segment: &Segment,
     ) -> Result<(), DropReason> {
         let buffers = self.config.buffers;
@@ -230,7 +249,7 @@ impl Stack {
         self.forget_request(id);
         let (sent, expected) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
         let mut connection = Connection::new(now, lone, tuple, sent, expected);
-        connection.agreed = Some(*agreed);
+        connection.agree(*agreed, self.config.buffers.receive);
         let connection = self.connections.insert(connection);
         self.account((0, 0), self.first_rings());
         self.demux.set(tuple, Target::Connection(connection));
@@ -271,7 +290,8 @@ impl Stack {
         }
         if segment.len() > 0 {
             let (next, expected) = (closed.next, closed.expected);
-            segment::acknowledge(&mut self.wire, segment.mac, &closed.tuple, next, expected);
+            let repr = segment::acknowledgement(&closed.tuple, next, expected, 0);
+            segment::send(&mut self.wire, segment.mac, &closed.tuple, &repr);
         }
         Ok(())
     }

@@ -78,11 +78,19 @@ impl Interfaces {
 }
 
 fn make(wire: &mut Wire, seed: u64, now: Instant) -> Interface {
-    let mut options = iface::Config::new(EthernetAddress(wire.info().mac).into());
+    let (mac, wire) = (wire.info().mac, Some(wire));
+    new(mac, seed, Phy { wire, frame: None }, clock::to_smoltcp(now))
+}
+
+/// An interface of the station `mac`.
+#[inline(never)]
+pub(crate) fn new(
+    mac: [u8; 6],
+    seed: u64,
+    mut phy: Phy<'_>,
+    now: smoltcp::time::Instant,
+) -> Interface {
+    let mut options = iface::Config::new(EthernetAddress(mac).into());
     options.random_seed = seed;
-    let mut phy = Phy {
-        wire: Some(wire),
-        frame: None,
-    };
-    Interface::new(options, &mut phy, clock::to_smoltcp(now))
+    Interface::new(options, &mut phy, now)
 }

@@ -9,6 +9,7 @@
 //! - `time_wait` remembers closed connections in 40 bytes each.
 //! - `growth` makes rings larger, and sends long packets through a device that cuts them; `slumber` takes the rings of idle
 //!   connections when memory is short.
+//! - `window` puts right what peers say of their windows, `recovery` sends again what was lost, before smoltcp would.
 //! - `egress` lets those send that something happened to, timers included.
 //! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
 //! - `extension` is where `datagrams` hangs, UDP and pings, and on top of those `lookup`; they come with the first socket that needs them.
@@ -47,6 +48,7 @@ mod error;
 mod extension;
 mod growth;
 mod half_open;
+mod headers;
 mod ingress;
 mod interfaces;
 mod io;
@@ -61,6 +63,7 @@ mod ping;
 mod pings;
 mod poll;
 mod random;
+mod recovery;
 mod route;
 mod seat;
 mod segment;
@@ -72,6 +75,7 @@ mod tcp;
 mod tcp_listener;
 mod time_wait;
 mod udp;
+mod window;
 
 pub use address::{Address, ParseAddressError, parse_ip};
 pub use calls::{ConnectionId, Shutdown};

@@ -39,6 +39,18 @@ pub(crate) struct Tuple {
     pub(crate) remote_port: u16,
 }
 
+impl Tuple {
+    /// The same, as the peer sees it.
+    pub(crate) fn turned(&self) -> Self {
+        Self {
+            local: self.remote,
+            remote: self.local,
+            local_port: self.remote_port,
+            remote_port: self.local_port,
+        }
+    }
+}
+
 /// The control bits of a TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
@@ -94,6 +106,21 @@ impl Segment {
     /// Whether it acknowledges and does nothing else.
     pub(crate) fn is_bare_ack(&self) -> bool {
         self.flags.ack() && !self.flags.rst() && self.len() == 0
+    }
+
+    /// Whether there are options: in a connection that stands, those are selective acknowledgements.
+    pub(crate) fn has_options(&self) -> bool {
+        self.payload - self.start > TCP_LEN
+    }
+
+    /// Puts another number, acknowledgement and window into its `frame`, whose checksum was verified and is not looked at again.
+    pub(crate) fn correct(&self, frame: &mut [u8], seq: u32, ack: u32, window: u16) {
+        let header = frame[self.start..].first_chunk_mut::<TCP_LEN>();
+        if let Some(header) = header {
+            header[4..8].copy_from_slice(&seq.to_be_bytes());
+            header[8..12].copy_from_slice(&ack.to_be_bytes());
+            header[14..16].copy_from_slice(&window.to_be_bytes());
+        }
     }
 
     /// Sequence numbers that the segment occupies.

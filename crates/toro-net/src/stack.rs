@@ -119,10 +119,11 @@ impl Stack {
             } else {
                 self.wire.device().receive()
             };
-            let Some(frame) = frame else {
+            let Some(mut frame) = frame else {
                 return false;
             };
-            let is_known = self.take_frame(now, frame.bytes(), frame.checksum_good);
+            let trusted = frame.checksum_good;
+            let is_known = self.take_frame(now, frame.bytes_mut(), trusted);
             if is_shared {
                 self.let_go(frame, is_known);
             } else {

@@ -36,67 +36,78 @@ struct Entry {
     slot: usize,
 }
 
-struct Slot<T> {
+#[derive(Clone, Copy)]
+struct Slot {
     /// The timer that uses the slot, or the last one that did.
     number: u64,
     /// The entry's place in the heap; in a free slot the next free one.
     place: usize,
-    value: Option<T>,
+}
+
+/// The order, for values of every type.
+struct Order {
+    heap: Vec<Entry>,
+    slots: Vec<Slot>,
+    free: usize,
+    next_number: u64,
 }
 
 /// Values that become due, in the order of their moments and, within one, of their insertion.
 pub struct TimerQueue<T> {
-    heap: Vec<Entry>,
-    slots: Vec<Slot<T>>,
-    free: usize,
-    next_number: u64,
+    order: Order,
+    /// By slot.
+    values: Vec<Option<T>>,
 }
 
 impl<T> TimerQueue<T> {
     /// An empty queue, which has no memory yet.
     pub const fn new() -> Self {
-        Self {
+        let order = Order {
             heap: Vec::new(),
             slots: Vec::new(),
             free: NO_SLOT,
             next_number: 0,
+        };
+        Self {
+            order,
+            values: Vec::new(),
         }
     }
 
     /// How many timers have neither fired nor been cancelled.
     pub fn len(&self) -> usize {
-        self.heap.len()
+        self.order.heap.len()
     }
 
     /// Whether nothing is to happen any more.
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.order.heap.is_empty()
     }
 
     /// The moment of the earliest timer.
     #[inline]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.heap.first().map(|entry| entry.due.deadline)
+        self.order.heap.first().map(|entry| entry.due.deadline)
     }
 
     /// Adds a timer for `deadline`, in O(log n).
     pub fn insert(&mut self, deadline: Instant, value: T) -> TimerKey {
-        let number = self.next_number;
-        self.next_number += 1;
-        let slot = self.fill_slot(number, value);
-        let due = Due { deadline, number };
-        self.heap.push(Entry { due, slot });
-        self.rise(self.heap.len() - 1);
-        TimerKey { slot, number }
+        let key = self.order.insert(deadline);
+        match self.values.get_mut(key.slot) {
+            Some(place) => *place = Some(value),
+            None => self.values.push(Some(value)),
+        }
+        key
     }
 
     /// Takes a timer out, in O(log n); `None` if it has fired or was cancelled already.
     pub fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let slot = self.slots.get(key.slot)?;
-        if slot.number != key.number || slot.value.is_none() {
+        let slot = self.order.slots.get(key.slot)?;
+        if slot.number != key.number || self.values.get(key.slot)?.is_none() {
             return None;
         }
-        self.remove(slot.place)
+        let place = slot.place;
+        self.remove(place)
     }
 
     /// Takes the earliest timer out if it is due at `now`.
@@ -107,12 +118,30 @@ impl<T> TimerQueue<T> {
         self.remove(0)
     }
 
-    fn fill_slot(&mut self, number: u64, value: T) -> usize {
-        let filled = Slot {
-            number,
-            place: 0,
-            value: Some(value),
-        };
+    /// Takes the entry at `place` out of the order, and the value out of its slot.
+    fn remove(&mut self, place: usize) -> Option<T> {
+        let slot = self.order.remove(place);
+        let value = self.values[slot].take();
+        if self.order.slots.is_empty() {
+            self.values = Vec::new();
+        }
+        value
+    }
+}
+
+impl Order {
+    fn insert(&mut self, deadline: Instant) -> TimerKey {
+        let number = self.next_number;
+        self.next_number += 1;
+        let slot = self.fill_slot(number);
+        let due = Due { deadline, number };
+        self.heap.push(Entry { due, slot });
+        self.rise(self.heap.len() - 1);
+        TimerKey { slot, number }
+    }
+
+    fn fill_slot(&mut self, number: u64) -> usize {
+        let filled = Slot { number, place: 0 };
         let index = self.free;
         match self.slots.get_mut(index) {
             Some(slot) => {
@@ -127,22 +156,20 @@ impl<T> TimerQueue<T> {
         }
     }
 
-    /// Takes the entry at `place` out of the heap, and the value out of its slot.
-    fn remove(&mut self, place: usize) -> Option<T> {
+    /// Takes the entry at `place` out of the heap, and frees its slot, whose number it returns.
+    fn remove(&mut self, place: usize) -> usize {
         let removed = self.heap.swap_remove(place);
         if place < self.heap.len() {
             // The entry that came from the end belongs above or below, never both.
             self.rise(place);
             self.sink(place);
         }
-        let slot = &mut self.slots[removed.slot];
-        let value = slot.value.take();
-        slot.place = self.free;
+        self.slots[removed.slot].place = self.free;
         self.free = removed.slot;
         if self.heap.is_empty() && self.slots.len() > KEEP {
             self.release();
         }
-        value
+        removed.slot
     }
 
     /// Gives the memory of an empty queue back. Numbers go on, so old keys stay stale.

@@ -31,7 +31,7 @@ fn trimmed(name: &str) -> String {
     if name.starts_with('.') || name.starts_with('$') {
         return String::new();
     }
-    short(&name.replace("{{closure}}", "{}"))
+    plain(&short(&name.replace("{{closure}}", "{}")))
         .replace("core::", "")
         .replace("alloc::", "")
 }
@@ -66,9 +66,59 @@ fn short(name: &str) -> String {
     shown
 }
 
+/// The name without the parameters of types and without traits: `Vec::fmt`. The debug information has them.
+fn plain(name: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = name;
+    while let Some((before, inner, after)) = brackets(rest) {
+        shown.push_str(before);
+        if shown.is_empty() || shown.ends_with("::") {
+            let inner = inner.strip_prefix("impl ").unwrap_or(inner);
+            let implementor = inner.rsplit_once(" as ").map_or(inner, |parts| parts.0);
+            shown.push_str(&plain(implementor));
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// What is before, in and behind the first pair of angle brackets.
+fn brackets(name: &str) -> Option<(&str, &str, &str)> {
+    let open = name.find('<')?;
+    let mut depth = 0_usize;
+    let bytes = name.as_bytes();
+    for at in open..bytes.len() {
+        match bytes[at] {
+            b'<' => depth += 1,
+            // An arrow is none.
+            b'>' if bytes[at - 1] != b'-' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&name[..open], &name[open + 1..at], &name[at + 1..]));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::trimmed;
+
+    #[test]
+    fn types_in_names_lose_parameters_and_traits() {
+        let check = |name, expected| assert_eq!(super::plain(name), expected);
+        check("<Vec<u8> as Debug>::fmt", "Vec::fmt");
+        check(
+            "toro_net::egress::<impl Stack>::send",
+            "toro_net::egress::Stack::send",
+        );
+        check("<<A as B>::C as D<E>>::f", "A::C::f");
+        check("ptr::drop_in_place<fn() -> Vec<u8>>", "ptr::drop_in_place");
+        check("a::b::{}", "a::b::{}");
+        check("a << b", "a << b");
+    }
 
     #[test]
     fn names_lose_their_mangling_and_their_hash() {

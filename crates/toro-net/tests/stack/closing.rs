@@ -152,7 +152,7 @@ fn a_peer_that_vanishes_is_given_up() {
     let mut world = World::new();
     world.bind(80);
     let (_, server) = world.connected(80);
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     world.pass(Duration::from_secs(290));
     assert!(world.read(server).is_pending());
     world.pass(Duration::from_secs(20));

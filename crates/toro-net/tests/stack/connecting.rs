@@ -156,7 +156,7 @@ fn a_request_that_is_never_completed_is_answered_again_and_then_forgotten() {
     }
     // From here on the client hears nothing.
     world.client = crate::station::Station::new();
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     world.pass(Duration::from_secs(10));
     assert_eq!(world.stack.stats().half_open, 1);
     let sent = world.stack.stats().frames_out;
@@ -246,7 +246,7 @@ fn a_refused_connect_says_so() {
 #[test]
 fn a_connect_that_is_not_answered_times_out() {
     let mut world = World::new();
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     let nobody = SocketAddrV4::new([10, 0, 2, 77].into(), 9);
     let id = world.stack.connect(world.now, nobody).unwrap();
     world.pass(Duration::from_secs(29));
@@ -259,12 +259,12 @@ fn a_connect_that_is_not_answered_times_out() {
 #[test]
 fn a_peer_that_appears_late_is_reached_when_it_answers_arp() {
     let mut world = World::new();
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     let listener = world.client.listen(9000);
     let peer = SocketAddrV4::new(station::ADDRESS, 9000);
     let id = world.stack.connect(world.now, peer).unwrap();
     world.pass(Duration::from_secs(5));
-    world.weather.lose = 0;
+    world.flight.weather.lose = 0;
     world.pass(Duration::from_millis(1100));
     assert_eq!(world.client_state(listener), State::Established);
     assert_eq!(
@@ -276,7 +276,7 @@ fn a_peer_that_appears_late_is_reached_when_it_answers_arp() {
 #[test]
 fn peers_that_never_answer_arp_leave_nothing_behind() {
     let mut world = World::new();
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     for host in 100..200 {
         let nobody = SocketAddrV4::new([10, 0, 2, host].into(), 9);
         let id = world.stack.connect(world.now, nobody).unwrap();

@@ -6,8 +6,9 @@ use std::time::Duration;
 use smoltcp::iface::SocketHandle;
 use toro_net::{Buffers, Config, ConnectionId};
 
+use crate::flight::Weather;
 use crate::wire::Rng;
-use crate::world::{ADDRESS, Weather, World, config};
+use crate::world::{ADDRESS, World, config};
 
 const MIB: usize = 1 << 20;
 /// A frame with 1460 bytes of payload.
@@ -135,7 +136,7 @@ fn what_is_sent_again_fits_the_wire() {
     let before = cut(&world);
     assert!(before > 0);
     let delay = Duration::from_millis(1);
-    world.weather = Weather {
+    world.flight.weather = Weather {
         lose: 20,
         delay,
         ..Weather::default()

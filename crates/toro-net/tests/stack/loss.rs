@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
 
+use crate::flight::Weather;
 use crate::wire::Rng;
-use crate::world::{Weather, World, config};
+use crate::world::{World, config};
 
 const MIB: usize = 1 << 20;
 
@@ -22,10 +23,10 @@ fn check(weather: Weather, seed: u64, len: usize) {
         1 => World::with(config(), true),
         _ => World::cutting(config()),
     };
-    world.rng = Rng::new(seed);
+    world.flight.rng = Rng::new(seed);
     world.bind(80);
     let (client, server) = world.connected(80);
-    world.weather = weather;
+    world.flight.weather = weather;
     let (up, down) = (text(seed, len), text(seed + 1, len));
     let (mut up_sent, mut down_sent) = (0, 0);
     let (mut up_read, mut down_read) = (Vec::new(), Vec::new());
@@ -111,6 +112,7 @@ fn a_wire_that_does_everything_wrong() {
             repeat: 50,
             corrupt: 20,
             delay,
+            ..Weather::default()
         },
         4,
         MIB / 4,
@@ -126,6 +128,7 @@ fn many_seeds_with_a_little_each() {
             repeat: rng.below(100) as u64,
             corrupt: rng.below(50) as u64,
             delay: Duration::from_micros(rng.below(50_000) as u64),
+            ..Weather::default()
         };
         check(weather, seed, 20_000);
     }

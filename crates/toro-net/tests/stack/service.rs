@@ -9,7 +9,8 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use toro_net::{Closed, Conn, Output, Service};
 
-use crate::world::{ADDRESS, Weather, World, config};
+use crate::flight::Weather;
+use crate::world::{ADDRESS, World, config};
 
 const PORT: u16 = 7;
 const IDLE: Duration = Duration::from_secs(5);
@@ -397,7 +398,7 @@ fn a_peer_that_vanishes_is_given_up() {
     let mut served = Served::new();
     let client = served.connect();
     served.send(client, b"forever\n");
-    served.world.weather.lose = 1000;
+    served.world.flight.weather.lose = 1000;
     served.world.pass(Duration::from_secs(400));
     served.check_gone(&[Closed::TimedOut]);
     assert_eq!(served.world.stack.stats().open, 0);
@@ -489,12 +490,13 @@ fn streams_are_exact_in_bad_weather() {
         let mut served = Served::new();
         let client = served.connect();
         served.send(client, b"forever\n");
-        served.world.rng = crate::wire::Rng::new(seed);
-        served.world.weather = Weather {
+        served.world.flight.rng = crate::wire::Rng::new(seed);
+        served.world.flight.weather = Weather {
             lose: 30,
             repeat: 20,
             corrupt: 10,
             delay: Duration::from_millis(3),
+            ..Weather::default()
         };
         let sent: Vec<u8> = (0..20_000u32)
             .map(|i| {

@@ -8,8 +8,9 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use toro_net::{Buffers, Config, ConnectionId, ReadError, Shutdown};
 
+use crate::flight::Weather;
 use crate::wire::Rng;
-use crate::world::{Weather, World, config};
+use crate::world::{World, config};
 
 /// What the stack reckons for a connection besides its rings; more than that would only make room for more rings.
 const EACH: usize = 2048;
@@ -173,7 +174,7 @@ fn a_sleeper_keeps_asking_for_a_sign_of_life() {
 #[test]
 fn a_sleeper_whose_peer_has_vanished_is_given_up() {
     let (mut world, pairs) = crowd(2, 10);
-    world.weather.lose = 1000;
+    world.flight.weather.lose = 1000;
     world.pass(Duration::from_secs(290));
     assert_eq!(world.stack.stats().open, 10);
     for _ in 0..10 {
@@ -275,13 +276,13 @@ fn streams_are_exact_whoever_sleeps() {
     for seed in 0..5 {
         let (mut world, pairs) = crowd(3, 12);
         let mut rng = Rng::new(seed);
-        world.weather = Weather {
+        world.flight.weather = Weather {
             lose: 10,
             repeat: 20,
             delay: Duration::from_millis(3),
             ..Weather::default()
         };
-        world.rng = Rng::new(seed);
+        world.flight.rng = Rng::new(seed);
         let mut up: Vec<VecDeque<u8>> = vec![VecDeque::new(); pairs.len()];
         let mut down = up.clone();
         for _ in 0..600 {
@@ -297,7 +298,7 @@ fn streams_are_exact_whoever_sleeps() {
             world.pass(Duration::from_millis(rng.below(400) as u64));
             check(&mut world, &pairs, &mut up, &mut down);
         }
-        world.weather = Weather::default();
+        world.flight.weather = Weather::default();
         for _ in 0..200 {
             world.pass(Duration::from_secs(2));
             check(&mut world, &pairs, &mut up, &mut down);

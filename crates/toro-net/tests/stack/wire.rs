@@ -33,26 +33,31 @@ pub(crate) struct Link {
 /// A [`NetDevice`] on a [`Link`].
 pub(crate) struct FakeNet {
     link: Rc<RefCell<Link>>,
+    mac: [u8; 6],
     tx_checksum: bool,
 }
 
 impl FakeNet {
     pub(crate) fn new(tx_checksum: bool) -> (Self, Rc<RefCell<Link>>) {
+        Self::at(MAC, tx_checksum)
+    }
+
+    /// A device of the station `mac`.
+    pub(crate) fn at(mac: [u8; 6], tx_checksum: bool) -> (Self, Rc<RefCell<Link>>) {
         let link = Rc::new(RefCell::new(Link::default()));
-        (
-            Self {
-                link: Rc::clone(&link),
-                tx_checksum,
-            },
-            link,
-        )
+        let device = Self {
+            link: Rc::clone(&link),
+            mac,
+            tx_checksum,
+        };
+        (device, link)
     }
 }
 
 impl NetDevice for FakeNet {
     fn info(&self) -> NetInfo {
         NetInfo {
-            mac: MAC,
+            mac: self.mac,
             mtu: MTU,
             tx_checksum: self.tx_checksum,
             rx_checksum: true,

@@ -1,7 +1,6 @@
 //! A stack, a client, the wire between them and the clock.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -12,21 +11,12 @@ use smoltcp::socket::tcp;
 use toro_net::{Address, Config, ConnectionId, ReadError, Stack, WriteError};
 use toro_time::Instant;
 
+use crate::flight::Flight;
 use crate::station::Station;
-use crate::wire::{FakeNet, Link, Rng};
+use crate::wire::{FakeNet, Link};
 
 /// The stack's address.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-
-/// How the wire treats frames, each in thousandths.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Weather {
-    pub(crate) lose: u64,
-    pub(crate) repeat: u64,
-    pub(crate) corrupt: u64,
-    /// Longest delay; frames that got different ones change places.
-    pub(crate) delay: Duration,
-}
 
 /// Everything a test needs.
 pub(crate) struct World {
@@ -34,11 +24,8 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     pub(crate) link: Rc<RefCell<Link>>,
     pub(crate) client: Station,
-    pub(crate) weather: Weather,
-    pub(crate) rng: Rng,
-    /// Frames on their way, by arrival: `true` to the stack.
-    flying: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
-    launched: u64,
+    /// The wire; what flies to the stack is marked.
+    pub(crate) flight: Flight,
 }
 
 pub(crate) fn config() -> Config {
@@ -74,10 +61,7 @@ impl World {
             stack: Stack::new(Box::new(device), config, now),
             link,
             client: Station::new(),
-            weather: Weather::default(),
-            rng: Rng::new(1),
-            flying: BTreeMap::new(),
-            launched: 0,
+            flight: Flight::new(1),
         }
     }
 
@@ -139,63 +123,24 @@ impl World {
 
     /// One turn of everyone at one moment. Returns whether a frame moved.
     pub(crate) fn turn(&mut self) -> bool {
-        let before = self.launched;
+        let before = self.flight.launched;
         self.client.poll(self.smoltcp_now());
         while let Some(frame) = self.client.port.sent.pop_front() {
-            self.launch(true, frame);
+            self.flight.launch(self.now, true, frame);
         }
-        let landed = self.land();
-        self.stack.receive(self.now, 64);
-        self.stack.serve(self.now);
-        self.stack.advance(self.now);
-        loop {
-            let frame = self.link.borrow_mut().from_stack.pop_front();
-            let Some(frame) = frame else { break };
-            self.launch(false, frame);
-        }
-        landed || self.launched != before
-    }
-
-    fn launch(&mut self, to_stack: bool, mut frame: Vec<u8>) {
-        self.launched += 1;
-        let weather = self.weather;
-        if self.rng.chance(weather.lose) {
-            return;
-        }
-        if self.rng.chance(weather.corrupt) {
-            let at = self.rng.below(frame.len());
-            frame[at] ^= 1 << self.rng.below(8);
-        }
-        let copies = 1 + usize::from(self.rng.chance(weather.repeat));
-        for _ in 0..copies {
-            let longest = weather.delay.as_micros() as usize;
-            let delay = if longest == 0 {
-                0
-            } else {
-                self.rng.below(longest)
-            };
-            self.launched += 1;
-            let arrival = self.now + Duration::from_micros(delay as u64);
-            self.flying
-                .insert((arrival, self.launched), (to_stack, frame.clone()));
-        }
-    }
-
-    fn land(&mut self) -> bool {
         let mut landed = false;
-        while let Some(entry) = self.flying.first_entry() {
-            if entry.key().0 > self.now {
-                break;
-            }
-            let (to_stack, frame) = entry.remove();
+        while let Some((to_stack, frame)) = self.flight.land(self.now) {
             landed = true;
             if to_stack {
-                self.link.borrow_mut().to_stack.push_back(frame);
+                self.inject(frame);
             } else {
                 self.client.port.received.push_back(frame);
             }
         }
-        landed
+        for frame in self.stack_turn() {
+            self.flight.launch(self.now, false, frame);
+        }
+        landed || self.flight.launched != before
     }
 
     /// Takes turns at this moment until nothing moves.
@@ -222,8 +167,7 @@ impl World {
     pub(crate) fn next_event(&mut self) -> Instant {
         let client = self.client.poll_at(self.smoltcp_now());
         let client = client.map(|at| Instant::from_nanos(at.total_micros() as u64 * 1000));
-        let wire = self.flying.first_key_value().map(|(key, _)| key.0);
-        let events = [self.stack.next_deadline(), client, wire];
+        let events = [self.stack.next_deadline(), client, self.flight.next()];
         let next = events
             .into_iter()
             .flatten()

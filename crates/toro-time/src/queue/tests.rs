@@ -80,7 +80,10 @@ fn an_empty_queue_gives_its_memory_back() {
     let mut queue = TimerQueue::new();
     let keys: Vec<_> = (0..5000).map(|i| queue.insert(at(i), i)).collect();
     assert_eq!(drain(&mut queue, u64::MAX).len(), 5000);
-    assert_eq!(queue.heap.capacity() + queue.slots.capacity(), 0);
+    assert_eq!(
+        queue.order.heap.capacity() + queue.order.slots.capacity() + queue.values.capacity(),
+        0
+    );
     queue.insert(at(1), 1);
     assert!(keys.iter().all(|&key| queue.cancel(key).is_none()));
 }
