@@ -17,7 +17,7 @@ pub(crate) fn random_operations_match_a_model() {
         operations: operations - operations / 4,
         max_len: 40_000,
         max_io: 9_000,
-        crowd: 0,
+        crowd: 300,
     };
     // More than one request carries.
     let large = Plan {

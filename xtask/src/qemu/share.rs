@@ -81,6 +81,8 @@ impl Share {
             .arg(Tool::Virtiofsd.path());
         command.arg("--socket-path").arg(&self.socket);
         command.arg("--shared-dir").arg(&self.folder);
+        // A file that is open here stays what it is when its name goes: the server keeps it open too, instead of a handle to look it up by.
+        command.arg("--inode-file-handles=never");
         command.args(["--sandbox", sandbox, "--log-level", "error"]);
         command.args(["--cache", if self.remembers { "auto" } else { "never" }]);
         command
