@@ -6,7 +6,8 @@ use toro::mpi::{Comm, CommError, Op};
 use toro::println;
 use toro_arch::tsc;
 
-/// Samples of each collective, of which the median counts: a host with more to do stops a core in the middle of some.
+/// Samples of each collective. A host with more to do stops a core in the middle of some, at times of most: the median is what
+/// it took here and now, the fastest what the work itself costs.
 const SAMPLES: usize = 101;
 
 /// Calls in a sample.
@@ -23,7 +24,10 @@ type Step<'a> = &'a mut dyn FnMut(&mut Comm) -> Result<(), CommError>;
 /// Prints the table.
 pub(crate) fn table(comm: &mut Comm) -> Result<(), CommError> {
     if comm.rank() == 0 {
-        println!("{:<28}{:>12}{:>12}", "cycles", "here", "original");
+        println!(
+            "{:<22}{:>12}{:>12}{:>12}",
+            "cycles", "fastest", "median", "original"
+        );
     }
     row(comm, "barrier", "5900", &mut |comm| comm.barrier())?;
     numbers(comm, SHORT, ["3900", "9500"])?;
@@ -73,9 +77,9 @@ fn row(comm: &mut Comm, name: &str, original: &str, step: Step<'_>) -> Result<()
         *sample = (tsc::read() - begun) / ROUNDS;
     }
     samples.sort_unstable();
-    let cycles = samples[SAMPLES / 2];
     if comm.rank() == 0 {
-        println!("  {name:<26}{cycles:>12}{original:>12}");
+        let (fastest, median) = (samples[0], samples[SAMPLES / 2]);
+        println!("  {name:<20}{fastest:>12}{median:>12}{original:>12}");
     }
     Ok(())
 }

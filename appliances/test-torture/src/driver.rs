@@ -2,10 +2,11 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use toro::sync::Sender;
 use toro::thread::{self, Builder, Thread};
-use toro::time::{Duration, Instant};
+use toro::time::Duration;
 use toro::{task, thread::JoinHandle};
 
 use crate::random::Random;
@@ -37,7 +38,7 @@ impl Buffer {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) steps: u64,
     pub(crate) threads: u64,
@@ -58,21 +59,19 @@ impl Count {
     }
 }
 
-/// When a driver has done enough.
-#[derive(Clone, Copy)]
-pub(crate) enum End {
-    /// At this moment.
-    At(Instant),
-    /// After so many steps.
-    After(u64),
-}
-
-impl End {
-    fn has_come(self, count: &Count) -> bool {
-        match self {
-            Self::At(end) => Instant::now() >= end,
-            Self::After(steps) => count.steps >= steps,
-        }
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            steps,
+            threads,
+            tasks,
+            sent,
+            ..
+        } = self;
+        write!(
+            f,
+            "{steps} steps, {threads} threads, {tasks} tasks, {sent} buffers sent"
+        )
     }
 }
 
@@ -101,12 +100,12 @@ impl Driver {
         }
     }
 
-    /// Takes steps until `end` has come.
-    pub(crate) fn run(mut self, end: End) -> Count {
-        while !end.has_come(&self.count) {
+    /// Takes so many steps, and waits for what they started.
+    pub(crate) fn run(mut self, steps: u64) -> Count {
+        for _ in 0..steps {
             self.step();
-            self.count.steps += 1;
         }
+        self.count.steps = steps;
         while let Some(thread) = self.threads.pop() {
             self.join(thread);
         }

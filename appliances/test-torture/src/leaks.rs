@@ -17,7 +17,7 @@ use toro::time::{Duration, Instant};
 use toro::{mem, println, task};
 use toro_test::memory::in_use;
 
-use crate::driver::{End, LIVE};
+use crate::driver::LIVE;
 
 /// What a page table takes, and how much memory it describes.
 const TABLE: usize = 4096;
@@ -35,9 +35,9 @@ pub(crate) fn the_memory_is_back_at_its_start() {
     let start = in_use();
     let (mut before, mut clean) = (start, 0);
     for seed in 1.. {
-        let count = crate::work(seed, End::After(STEPS));
+        let count = crate::work(seed, STEPS);
         let after = in_use();
-        println!("torture: {before} bytes, then {after}, {count:?}");
+        println!("torture: {before} bytes, then {after}, {count}");
         let more = after.saturating_sub(before);
         assert!(
             more.is_multiple_of(TABLE),

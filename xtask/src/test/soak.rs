@@ -1,8 +1,8 @@
 //! `cargo xtask test --soak 10m`: the torture image for as long as was asked, half of it on each kind of machine.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::report::Report;
 use super::tally::Tally;
@@ -18,6 +18,15 @@ const MACHINES: [(Machine, u32); 2] = [(Machine::Q35, 4), (Machine::Microvm, 2)]
 
 /// What the image takes beside the time that it was given.
 const SLACK: Duration = Duration::from_secs(60);
+
+/// How far apart the lines are that tell how far it is.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long QEMU takes to end when its console has.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// What the image's own lines begin with.
+const PREFIX: &str = "torture: ";
 
 /// Runs the image on each machine, with `seed` or one from the clock.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, time: Duration, seed: Option<u64>) {
@@ -59,12 +68,35 @@ fn passes(
     wish.append = append;
     let vm = wish.vm(workspace, package, image)?;
     let mut running = Running::start(&vm.command())?;
-    let verdict = running.wait(limit)?;
-    ensure!(verdict == Verdict::Success, "{verdict}\n{}", running.tail());
-    let mut report = Report::default();
-    for line in running.lines() {
+    let (report, last) = follow(&running, Instant::now() + limit);
+    outcome(&mut running, report).with_context(|| {
+        format!("the last word was `{last}`; `cargo xtask test --soak 1m --seed N` begins there")
+    })
+}
+
+/// Reads the console to its end, and shows a line of the image now and then. Also returns its last one.
+fn follow(running: &Running, deadline: Instant) -> (Report, String) {
+    let (mut report, mut last) = (Report::default(), String::new());
+    let mut due = Instant::now();
+    let lines = (0..).map_while(|index| running.line(index, deadline));
+    for line in lines {
         report.feed(&line);
+        if let Some(words) = line.strip_prefix(PREFIX) {
+            words.clone_into(&mut last);
+            if Instant::now() >= due {
+                eprintln!("    {words}");
+                due = Instant::now() + INTERVAL;
+            }
+        }
     }
+    (report, last)
+}
+
+/// Whether the machine has ended, and all its cases well.
+fn outcome(running: &mut Running, report: Report) -> Result<()> {
+    let ended = running.wait(ENDING);
+    let verdict = ended.context("the image was given a minute more than it was asked to take")?;
+    ensure!(verdict == Verdict::Success, "{verdict}\n{}", running.tail());
     for (name, result) in report.finish("the report ends here") {
         if let Err(why) = result {
             bail!("{name}: {why}");
