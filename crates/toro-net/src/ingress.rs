@@ -101,11 +101,12 @@ impl Stack {
         if connection.is_from_edge(segment) {
             // With nothing left to acknowledge, this is the number that smoltcp expects.
             self.send(now, id);
-            seq = self.connections.get(id).map_or(seq, |it| it.acknowledged);
+            let Some(same) = self.connections.get_mut(id) else {
+                return Ok(());
+            };
+            connection = same;
+            seq = connection.acknowledged;
         }
-        let Some(connection) = self.connections.get_mut(id) else {
-            return Ok(());
-        };
         let (ack, window) = connection.judge(segment);
         if (seq, ack, window) != (segment.seq, segment.ack, segment.window) {
             segment.correct(frame, seq, ack, window);
