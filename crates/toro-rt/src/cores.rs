@@ -49,11 +49,19 @@ struct Share {
 pub(crate) fn count(info: &BootInfo) -> usize {
     let mut listed = 0;
     machine::for_each_processor(info, &mut |_| listed += 1);
-    let wanted = info
-        .command_line()
-        .value("cores")
-        .and_then(|count| count.parse().ok());
-    listed.min(wanted.unwrap_or(MAX_CORES)).clamp(1, MAX_CORES)
+    let wanted = info.command_line().value("cores");
+    let wanted = wanted.and_then(|count| number("cores", count));
+    let most = wanted.map_or(MAX_CORES, |most| usize::try_from(most).unwrap_or(MAX_CORES));
+    listed.min(most).clamp(1, MAX_CORES)
+}
+
+/// A number of the command line; what is none is told, and counts as not said.
+fn number(name: &str, text: &str) -> Option<u64> {
+    let number = text.parse().ok();
+    if number.is_none() {
+        warn!("{name}: `{text}` is not a number");
+    }
+    number
 }
 
 /// The weight of core `core` in the division of memory: `mem-share=2,1,1` gives core 0 half of it.
@@ -69,6 +77,11 @@ fn weight(info: &BootInfo, core: usize) -> u64 {
 
 /// Takes the boot core's share out of `free`.
 pub(crate) fn first_share(info: &BootInfo, free: &mut Ranges, cores: usize) -> Ranges {
+    let words = info.command_line().value("mem-share").into_iter();
+    for word in words.flat_map(|words| words.split(',')) {
+        // What is none counts as 1.
+        number("mem-share", word);
+    }
     let sum: u64 = (0..cores).map(|core| weight(info, core)).sum();
     free.take_low(share(free.total(), weight(info, 0), sum))
 }
