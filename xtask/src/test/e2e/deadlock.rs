@@ -44,7 +44,8 @@ pub(super) fn is_seen() -> Result<()> {
     let ended = send(&run, Signal::SIGINT).and_then(|()| Ok(run.wait()?));
     seen?;
     let status = ended?;
-    ensure!(status.code() == Some(130), "it ended with {status}");
+    // Nobody in the image waits for the power button, so it ends at once, and in order.
+    ensure!(status.code() == Some(0), "it ended with {status}");
     Ok(())
 }
 
