@@ -107,10 +107,14 @@ pub fn init() {
         __cpuid(0).eax >= 7 && seven.ebx & 1 << 7 != 0,
     );
     wanted.set(
+        Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION,
+        __cpuid(0).eax >= 7 && seven.ebx & 1 << 20 != 0,
+    );
+    wanted.set(
         Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
         __cpuid(0).eax >= 7 && seven.ecx & 1 << 2 != 0,
     );
-    // SAFETY: both flags guard against user-mode pages and code, of which there are none.
+    // SAFETY: the flags guard against user-mode pages and code, of which there are none.
     unsafe { Cr4::update(|flags| flags.insert(wanted)) };
 }
 

@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 const WRITE_PROTECT: u64 = 1 << 16;
 /// EFER: the tables can forbid execution.
 const NO_EXECUTE: u64 = 1 << 11;
+/// CR4: UMIP, SMEP and SMAP, which the emulated processor has.
+const GUARDS: u64 = 1 << 11 | 1 << 20 | 1 << 21;
 
 /// Where it is looked at.
 const PLACES: &[(Machine, Cell)] = &[
@@ -83,6 +85,11 @@ fn check_registers(registers: &str) -> Result<()> {
     ensure!(cr0 & WRITE_PROTECT != 0, "CR0.WP is off: {cr0:#x}");
     let efer = register(registers, "EFER=")?;
     ensure!(efer & NO_EXECUTE != 0, "EFER.NXE is off: {efer:#x}");
+    let cr4 = register(registers, "CR4=")?;
+    ensure!(
+        cr4 & GUARDS == GUARDS,
+        "CR4 lacks one of {GUARDS:#x}: {cr4:#x}"
+    );
     Ok(())
 }
 
