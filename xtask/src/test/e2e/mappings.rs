@@ -195,9 +195,13 @@ mod tests {
 
     #[test]
     fn protection_must_be_on() {
-        check_registers("CR0=80010033 CR2=0\nEFER=0000000000000d00").unwrap();
-        assert!(check_registers("CR0=80000033\nEFER=0000000000000d00").is_err());
-        assert!(check_registers("CR0=80010033\nEFER=0000000000000500").is_err());
+        let check = |cr0: &str, cr4: &str, efer: &str| {
+            check_registers(&format!("CR0={cr0} CR2=0 CR4={cr4}\nEFER={efer}"))
+        };
+        check("80010033", "00300e20", "0000000000000d00").unwrap();
+        assert!(check("80000033", "00300e20", "0000000000000d00").is_err());
+        assert!(check("80010033", "00100e20", "0000000000000d00").is_err());
+        assert!(check("80010033", "00300e20", "0000000000000500").is_err());
         assert!(check_registers("nothing").is_err());
     }
 }
