@@ -4,15 +4,14 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::Common;
 use super::guests::{Hardware, Kit};
-use super::io::{self, Load, Way, Work};
+use super::io::{self, Args, Load, Way, Work};
 use super::plugin::Plugin;
 use super::report::Report;
 use super::rounds::{self, Client, Effort, Outcome, Peer};
 use super::scratch::Scratch;
 use crate::netns::Lab;
-use crate::qemu::{Disk, Machine};
+use crate::qemu::Disk;
 use crate::setup::{self, Tool};
 use crate::vsock::Sockets;
 use crate::workspace::Workspace;
@@ -97,16 +96,6 @@ const fn load(work: Work, len: u64, count: u64) -> Load {
         count,
         before: &[],
     }
-}
-
-/// The arguments of `bench devices`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    common: Common,
-    /// The machine type of both guests.
-    #[arg(long, value_enum, default_value = "q35")]
-    machine: Machine,
 }
 
 /// Runs the verb.

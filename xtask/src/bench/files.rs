@@ -7,16 +7,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Common;
 use super::content;
 use super::guests::{Hardware, Kit};
-use super::io::{self, Load, Work};
+use super::io::{self, Args, Load, Work};
 use super::plugin::Plugin;
 use super::report::Report;
 use super::rounds::{self, Client, Effort, Outcome, Peer};
 use super::scratch::Scratch;
 use crate::netns::Lab;
-use crate::qemu::{Disk, Machine, Share};
+use crate::qemu::{Disk, Share};
 use crate::setup::{self, Tool};
 use crate::workspace::Workspace;
 
@@ -164,16 +163,6 @@ const fn opens(folder: &'static str, before: &'static [&'static str]) -> Load {
         count: OPENS,
         before,
     }
-}
-
-/// The arguments of `bench files`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    common: Common,
-    /// The machine type of both guests.
-    #[arg(long, value_enum, default_value = "q35")]
-    machine: Machine,
 }
 
 /// Runs the verb.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::proc;
 use super::rounds::{Effort, Latency, Outcome, Peer};
+use super::{Common, proc};
+use crate::qemu::Machine;
 
 /// Where the guests listen.
 pub(super) const PORT: u16 = 7000;
@@ -19,6 +20,16 @@ pub(super) const PORT: u16 = 7000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that the client writes and reads at a time where the load does not say it.
 const PIECE: usize = 64 << 10;
+
+/// The arguments of both verbs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// The machine type of both guests.
+    #[arg(long, value_enum, default_value = "q35")]
+    pub(super) machine: Machine,
+}
 
 /// The way that a stream takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

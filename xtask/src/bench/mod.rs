@@ -56,9 +56,9 @@ enum Bench {
     /// The key-value service under load, next to redis-server.
     Kv(kv::Args),
     /// Disk, network card and sockets to the host, next to the same program on Linux.
-    Devices(devices::Args),
+    Devices(io::Args),
     /// File systems, next to the same program on Linux.
-    Files(files::Args),
+    Files(io::Args),
     /// Threads, timers and memory: in an image, and next to the same work on the host.
     Kernel(kernel::Args),
 }
