@@ -1,5 +1,7 @@
 //! [`Stats`]: what a core's memory is used for.
 
+use core::fmt;
+
 /// Figures of one core's memory, in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -15,4 +17,15 @@ pub struct Stats {
     pub allocations: u64,
     /// How many objects have come back since the boot.
     pub frees: u64,
+}
+
+/// In a line, for people.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} bytes in use, {} at most; {} allocations, {} frees",
+            self.in_use, self.total, self.high_water, self.allocations, self.frees
+        )
+    }
 }

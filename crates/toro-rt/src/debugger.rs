@@ -97,13 +97,7 @@ fn monitor(command: &str, out: &mut dyn fmt::Write) {
 const COMMANDS: &str = "threads, heap, irqs, sockets (with the unit net), mounts (with initrd)";
 
 fn heap(out: &mut dyn fmt::Write) -> fmt::Result {
-    let stats = toro_mem::stats();
-    let core = core_local::id();
-    writeln!(
-        out,
-        "core {core}: {} of {} bytes in use, {} at most; {} allocations, {} frees",
-        stats.in_use, stats.total, stats.high_water, stats.allocations, stats.frees
-    )
+    writeln!(out, "core {}: {}", core_local::id(), toro_mem::stats())
 }
 
 fn irqs(out: &mut dyn fmt::Write) -> fmt::Result {

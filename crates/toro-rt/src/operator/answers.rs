@@ -53,12 +53,7 @@ pub(super) fn threads() -> String {
 
 pub(super) fn memory() -> String {
     of_each_core(|text| {
-        let stats = toro_mem::stats();
-        let _ = writeln!(
-            text,
-            "{} of {} bytes in use, {} at most; {} allocations, {} frees",
-            stats.in_use, stats.total, stats.high_water, stats.allocations, stats.frees
-        );
+        let _ = writeln!(text, "{}", toro_mem::stats());
     })
 }
 
