@@ -2,18 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::task::Poll;
 
-use log::{error, info};
+use log::error;
 use toro_console::Port;
 use toro_dev::net::NetDevice;
 use toro_dev::owner::DeviceName;
 use toro_pcap::{Capture, Tap};
 use toro_sync::Once;
 
-use crate::{drivers, environment};
+use crate::{consoles, environment};
 
 /// What is kept for a reader who is late, in bytes: more than a window of each of some connections.
 const KEPT: usize = 1 << 20;
@@ -39,35 +40,32 @@ pub(crate) fn start() {
     let Some(capture) = CAPTURE.get() else {
         return error!("pcap={name}: this machine has no network card");
     };
-    let Some(core) = drivers::owner_of("console0") else {
-        return error!(
-            "pcap={name}: this machine has no console; give it a virtio-serial one with a port {name}"
-        );
-    };
-    let (name, capture) = (String::from(name), Arc::clone(capture));
-    let started = toro_sched::Builder::new()
-        .name("pcap")
-        .spawn_on(core, move || serve(&name, &capture));
-    if let Err(reason) = started {
-        error!("pcap: {reason}");
-    }
+    let capture = Arc::clone(capture);
+    consoles::serve_at("pcap", name, move |port| serve(&port, &capture));
 }
 
-fn serve(name: &str, capture: &Capture) {
-    let port = match Port::open(name) {
-        Ok(port) => port,
-        Err(reason) => return error!("pcap={name}: {reason}"),
-    };
-    info!("pcap: frames are seen at the console port {name}");
+fn serve(port: &Port, capture: &Capture) {
     while port.wait_for_host().is_ok() {
         capture.begin("toro");
-        // It ends when the host closes the port.
-        loop {
-            let blocks = toro_sched::block_on(poll_fn(|cx| capture.poll_take(cx.waker())));
+        while let Some(blocks) = next(port, capture) {
             if port.write_all(&blocks).is_err() {
                 break;
             }
         }
         capture.end();
     }
+}
+
+/// Waits for what the cards see; `None` once the host has closed the port, for the next reader needs a section of its own.
+fn next(port: &Port, capture: &Capture) -> Option<Vec<u8>> {
+    let next = poll_fn(|cx| {
+        match port.poll_read(&mut [0; 64], cx.waker()) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+            // Nobody listens to readers, but what they say must not keep their leaving from being heard.
+            Poll::Ready(Ok(_)) => cx.waker().wake_by_ref(),
+            Poll::Pending => {}
+        }
+        capture.poll_take(cx.waker()).map(Some)
+    });
+    toro_sched::block_on(next)
 }

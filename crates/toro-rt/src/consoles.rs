@@ -1,13 +1,21 @@
-//! The consoles of a core, and the log on the first of them.
+//! The consoles of a core, the log on the first of them, and units that people reach at a port.
 
 use alloc::boxed::Box;
 
 use log::{error, info};
+#[cfg(any(feature = "operator", feature = "pcap"))]
+use toro_console::Port;
 use toro_dev::console::ConsoleDevice as _;
 use toro_log::Sink;
 use toro_virtio_console::{Config, LogPort, VirtioConsole};
 
+#[cfg(any(feature = "operator", feature = "pcap"))]
+use crate::drivers;
 use crate::drivers::Found;
+
+/// The stack of a unit's thread, in bytes: reports are made on it.
+#[cfg(any(feature = "operator", feature = "pcap"))]
+const STACK: usize = 32 << 10;
 
 /// The log's way to a console.
 struct ConsoleSink(LogPort);
@@ -37,5 +45,33 @@ pub(crate) fn start(found: Found) {
     info!("{name}: {} ports at most", console.ports());
     if let Err(reason) = toro_console::add(name, Box::new(console)) {
         error!("{name}: {reason}");
+    }
+}
+
+/// Has `serve` run on a thread of the core that owns the console, with the port that `unit=PORT` on the command line names.
+#[cfg(any(feature = "operator", feature = "pcap"))]
+pub(crate) fn serve_at(
+    unit: &'static str,
+    port: &'static str,
+    serve: impl FnOnce(Port) + Send + 'static,
+) {
+    let Some(core) = drivers::owner_of("console0") else {
+        return error!(
+            "{unit}={port}: this machine has no console; give it a virtio-serial one with a port {port}"
+        );
+    };
+    let open = move || match Port::open(port) {
+        Ok(open) => {
+            info!("{unit}: at the console port {port}");
+            serve(open);
+        }
+        Err(reason) => error!("{unit}={port}: {reason}"),
+    };
+    let started = toro_sched::Builder::new()
+        .name(unit)
+        .stack_size(STACK)
+        .spawn_on(core, open);
+    if let Err(reason) = started {
+        error!("{unit}: {reason}");
     }
 }

@@ -16,15 +16,12 @@ use toro_operator::{Command, HELP, History, Lines};
 use toro_sync::SpinLock;
 use toro_time::Instant;
 
-use crate::{drivers, environment, shutdown};
+use crate::{consoles, environment, shutdown};
 
 mod answers;
 
 /// How much of the log is kept, in bytes.
 const HISTORY: usize = 16 << 10;
-
-/// The stack of the thread, in bytes: reports of a core are made on it.
-const STACK: usize = 32 << 10;
 
 const PROMPT: &str = "> ";
 
@@ -54,30 +51,15 @@ pub(crate) fn start() {
             );
         }
     };
-    let Some(core) = drivers::owner_of("console0") else {
-        return error!(
-            "operator={text}: this machine has no console; give it a virtio-serial one with a port {port}"
-        );
-    };
     let history = Arc::new(SpinLock::new(History::new(HISTORY)));
     toro_log::add_sink(Box::leak(Box::new(Recorder(Arc::clone(&history)))));
-    let port = String::from(port);
-    let started = toro_sched::Builder::new()
-        .name("operator")
-        .stack_size(STACK)
-        .spawn_on(core, move || serve(&port, is_control, &history));
-    if let Err(reason) = started {
-        error!("operator: {reason}");
-    }
+    consoles::serve_at("operator", port, move |port| {
+        serve(port, is_control, &history);
+    });
 }
 
 /// Answers whoever opens the port, one after the other.
-fn serve(name: &str, is_control: bool, history: &SpinLock<History>) {
-    let port = match Port::open(name) {
-        Ok(port) => port,
-        Err(reason) => return error!("operator={name}: {reason}"),
-    };
-    info!("operator: answers at the console port {name}");
+fn serve(port: Port, is_control: bool, history: &SpinLock<History>) {
     let console = Console {
         port,
         is_control,

@@ -99,6 +99,10 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     operator::run(workspace, tally);
     let shared = workspace.clone();
     tally.case(capture::NAME, TIMEOUT, move || capture::is_read(&shared));
+    let shared = workspace.clone();
+    tally.case(capture::ANEW, TIMEOUT, move || {
+        capture::begins_anew(&shared)
+    });
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

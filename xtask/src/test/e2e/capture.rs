@@ -1,18 +1,29 @@
 //! `cargo xtask pcap`: what it writes down, as Wireshark's own dissectors read it.
 
 use std::fs;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::operator;
 use super::shutdown::Started;
+use crate::build::Extras;
+use crate::pcap::PORT;
 use crate::setup::Tool;
 use crate::test::client::Client;
 use crate::workspace::Workspace;
 
 /// The name of the case.
 pub(super) const NAME: &str = "e2e: tshark reads a packet capture";
+/// The name of the other.
+pub(super) const ANEW: &str = "e2e: each reader of a packet capture gets it from its beginning";
+
+/// No reader may wait longer.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Requests on one connection.
 const REQUESTS: usize = 20;
@@ -56,6 +67,26 @@ pub(super) fn is_read(workspace: &Workspace) -> Result<()> {
         "{ways:?}"
     );
     Ok(())
+}
+
+/// A reader leaves while nothing goes on, and the next one finds a capture from its beginning.
+pub(super) fn begins_anew(workspace: &Workspace) -> Result<()> {
+    /// The type of the block that begins a section.
+    const SECTION: [u8; 4] = 0x0A0D_0D0A_u32.to_le_bytes();
+    let extras = Extras {
+        pcap: true,
+        ..Extras::default()
+    };
+    let (mut server, socket) = operator::start(workspace, extras, PORT, PORT)?;
+    for reader in 0..3 {
+        let mut stream = UnixStream::connect(&socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut first = [0; 4];
+        let read = stream.read_exact(&mut first);
+        read.with_context(|| format!("reader {reader} gets nothing"))?;
+        ensure!(first == SECTION, "reader {reader} gets {first:02x?} first");
+    }
+    server.check_alive()
 }
 
 /// A field of each frame that the filter lets through.

@@ -65,7 +65,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
 ];
 
 fn looks(workspace: &Workspace) -> Result<()> {
-    let (mut server, path) = start(workspace, OPERATOR)?;
+    let (mut server, path) = start(workspace, extras(), OPERATOR, OPERATOR)?;
     // A connection that stays, for `netstat` to show.
     let mut client = Client::connect(server.address)?;
     client.get("/")?.expect(200)?;
@@ -89,7 +89,7 @@ fn looks(workspace: &Workspace) -> Result<()> {
 }
 
 fn controls(workspace: &Workspace) -> Result<()> {
-    let (mut server, path) = start(workspace, "operator,control")?;
+    let (mut server, path) = start(workspace, extras(), OPERATOR, "operator,control")?;
     let mut console = Console::open(&path)?;
     console.ask("level debug")?;
     let level = console.ask("level")?;
@@ -102,18 +102,26 @@ fn controls(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Boots a web server that answers operators as `word` says; returns it with the socket of the console.
-fn start(workspace: &Workspace, word: &str) -> Result<(Server, PathBuf)> {
-    let package = workspace.appliance(server::NAME)?;
-    let extras = Extras {
+fn extras() -> Extras {
+    Extras {
         operator: true,
         ..Extras::default()
-    };
+    }
+}
+
+/// Boots a web server with the unit `unit`, which is started by `unit=word`; returns it with the socket of the unit's console port.
+pub(super) fn start(
+    workspace: &Workspace,
+    extras: Extras,
+    unit: &str,
+    word: &str,
+) -> Result<(Server, PathBuf)> {
+    let package = workspace.appliance(server::NAME)?;
     let image = build::build_with(workspace, server::NAME, Profile::Release, extras)?;
     let mut wish = Wish::of(package, Machine::Q35)?;
     wish.cores = 2;
-    wish.append = format!("log=info operator={word}");
-    wish.open_port(OPERATOR)?;
+    wish.append = format!("log=info {unit}={word}");
+    wish.open_port(unit)?;
     let folder = workspace.target("test")?;
     for port in &mut wish.console_ports {
         // Not where a `run` of the same appliance has its own.
