@@ -12,6 +12,7 @@ mod share;
 mod size;
 mod verdict;
 
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -55,6 +56,23 @@ pub(crate) enum Net {
     User(Vec<Forward>),
     /// A tap device of the host, by name, with so many queues. QEMU must run where the tap is.
     Tap(String, u32),
+    /// A connected datagram socket that QEMU inherits, each datagram a frame, and the address of the card.
+    Wire {
+        /// The descriptor; it must survive `exec`.
+        end: RawFd,
+        /// As in `52:54:00:12:34:01`.
+        mac: String,
+    },
+}
+
+impl Net {
+    /// The address of the card.
+    fn mac(&self) -> &str {
+        match self {
+            Self::Wire { mac, .. } => mac,
+            _ => MAC,
+        }
+    }
 }
 
 /// What is booted.
@@ -204,6 +222,7 @@ impl Vm {
                     _ => format!("{tap},queues={queues}"),
                 }
             }
+            Net::Wire { end, .. } => format!("dgram,id=net0,local.type=fd,local.str={end}"),
         };
         qemu.args(["-netdev", &backend]);
         let rom = if self.machine == Machine::Microvm {
@@ -212,7 +231,8 @@ impl Vm {
             ",romfile="
         };
         let pairs = self.pairs();
-        let card = self.virtio("net", &format!(",netdev=net0,mac={MAC}{rom}{pairs}"));
+        let mac = self.net.mac();
+        let card = self.virtio("net", &format!(",netdev=net0,mac={mac}{rom}{pairs}"));
         qemu.args(["-device", &card]);
     }
 
@@ -325,14 +345,14 @@ impl Vm {
     }
 }
 
-/// The address of the only card, in the range that is nobody's.
+/// The address of the card, unless two machines meet on a wire; in the range that is nobody's.
 pub(crate) const MAC: &str = "52:54:00:12:34:56";
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Boot, Forward, Machine, Memory, Net, Sockets, Vm};
+    use super::{Boot, Forward, MAC, Machine, Memory, Net, Sockets, Vm};
     use crate::process;
 
     fn check(machine: Machine, net: Net, has: &[&str], lacks: &[&str]) {
@@ -399,6 +419,16 @@ mod tests {
             Net::Tap("tap7".to_owned(), 4),
             &["vhost=off,queues=4", "mq=on,vectors=10"],
             &[],
+        );
+        let wire = Net::Wire {
+            end: 5,
+            mac: "52:54:00:12:34:01".to_owned(),
+        };
+        check(
+            Machine::Pc,
+            wire,
+            &["local.type=fd,local.str=5", "mac=52:54:00:12:34:01"],
+            &[MAC],
         );
     }
 

@@ -14,6 +14,7 @@ mod host;
 mod names;
 mod peers;
 mod ports;
+mod relay;
 mod report;
 mod server;
 mod share;
@@ -52,8 +53,8 @@ pub(crate) struct Args {
     /// No second chance for a case that fails in a virtual machine; --deep and --soak give none either.
     #[arg(long)]
     strict: bool,
-    /// The seed of the torture image, to do again what it did.
-    #[arg(long, requires = "soak")]
+    /// The seed of the torture image and of the weather between two machines, to do again what was done.
+    #[arg(long)]
     seed: Option<u64>,
     /// Only cases whose name holds this text.
     filter: Option<String>,
@@ -108,7 +109,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         guest::run(&workspace, &mut tally, depth);
     }
     if wants(Ring::E2e) {
-        e2e::run(&workspace, &mut tally, depth);
+        e2e::run(&workspace, &mut tally, depth, args.seed);
     }
     Ok(finish(&tally))
 }

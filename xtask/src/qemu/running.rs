@@ -13,6 +13,9 @@ use super::Verdict;
 /// How many lines of the console a complaint quotes.
 const QUOTED: usize = 12;
 
+/// How long a line that must come may take, on a busy machine: an image that waits for several devices at boot waits as long as each may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// A virtual machine that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -70,6 +73,19 @@ impl Running {
             let waited = self.console.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits for the next line that holds `text`, from line number `from` on, and returns the number of the line behind it.
+    pub(crate) fn wait_for(&self, from: usize, text: &str) -> Result<usize> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut number = from;
+        while let Some(line) = self.line(number, deadline) {
+            number += 1;
+            if line.contains(text) {
+                return Ok(number);
+            }
+        }
+        bail!("`{text}` does not come\n{}", self.tail())
     }
 
     /// Waits for the end of the virtual machine.
@@ -190,6 +206,8 @@ mod tests {
         assert_eq!(running.line(0, deadline).as_deref(), Some("one"));
         assert_eq!(running.line(1, deadline), None);
         assert!(running.tail().contains("| one"));
+        assert_eq!(running.wait_for(0, "ne").unwrap(), 1);
+        assert!(running.wait_for(1, "ne").is_err());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod services;
 mod share;
 mod shutdown;
 mod silent_core;
+mod weather;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -85,7 +86,7 @@ const USER: &[ServerCase] = &[
 const TAP: &[ServerCase] = &[("e2e: keeps data sent before accept", load::early_data)];
 
 /// Runs all of them.
-pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
+pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: Option<u64>) {
     eprintln!("ring 4: whole images");
     errors::run(tally);
     entropy::run(workspace, tally);
@@ -107,6 +108,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     metrics::run(workspace, tally);
     share::run(workspace, tally);
     liars::run(workspace, tally, depth);
+    weather::run(workspace, tally, depth, seed);
     multiqueue::run(workspace, tally, depth);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {

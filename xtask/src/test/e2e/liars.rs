@@ -21,8 +21,6 @@ use crate::workspace::Workspace;
 
 /// What a lie leads to comes within this time, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// From start to service: an image that waits for several devices at boot waits as long as each request may take.
-const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -204,19 +202,6 @@ fn has_happened(lines: &[String], scenario: &Scenario, liar: &Liar) -> Result<()
     ensure!(lies >= scenario.lies, "{lies} lies were told");
     ensure!(answers >= scenario.answers, "{answers} answers came");
     Ok(())
-}
-
-/// Waits for the line with `text` in it that says that the image serves.
-fn wait_for(running: &Running, text: &str) -> Result<()> {
-    let deadline = Instant::now() + BOOT_PATIENCE;
-    let mut number = 0;
-    while let Some(line) = running.line(number, deadline) {
-        if line.contains(text) {
-            return Ok(());
-        }
-        number += 1;
-    }
-    bail!("`{text}` does not come\n{}", running.tail())
 }
 
 /// Runs one machine: `besiege` boots it, `serves` says whether it still does what it is for.

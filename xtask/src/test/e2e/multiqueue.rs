@@ -79,7 +79,7 @@ fn serves(workspace: &Workspace, appliance: &str, tap: Tap, serving: usize) -> R
     let mut vm = wish.vm(workspace, package, &image)?;
     vm.net = Net::Tap(tap.name(), tap.queues());
     let mut running = Running::start(&vm.command())?;
-    wait_for(&mut running, "listening")?;
+    running.wait_for(0, "listening")?;
     let pairs = format!("{CORES} queue pairs");
     let has_pairs = running.lines().iter().any(|line| line.contains(&pairs));
     ensure!(has_pairs, "no line says `{pairs}`\n{}", running.tail());
@@ -100,20 +100,6 @@ fn serves(workspace: &Workspace, appliance: &str, tap: Tap, serving: usize) -> R
         }
         thread::sleep(Duration::from_millis(100));
     }
-}
-
-fn wait_for(running: &mut Running, text: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !running.lines().iter().any(|line| line.contains(text)) {
-        running.check_alive()?;
-        ensure!(
-            Instant::now() < deadline,
-            "it is not up in time\n{}",
-            running.tail()
-        );
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// All clients connect, then all send and get back what they sent.

@@ -142,40 +142,20 @@ fn outage(workspace: &Workspace, image: Image) -> Result<()> {
     share::prepare(&vm.shares)?;
     let mut servers = vm.serve()?;
     let mut running = Running::start(&vm.command())?;
-    let start = wait_for(&running, 0, "outage: reading works")?;
+    let start = running.wait_for(0, "outage: reading works")?;
     for server in &mut servers {
         server.kill()?;
     }
     let killed = running.lines().len().max(start);
-    let failed = wait_for(
-        &running,
-        killed,
-        "outage: reading fails: the device does not answer",
-    )?;
+    let failed = running.wait_for(killed, "outage: reading fails: the device does not answer")?;
     let _others = vm.serve()?;
     let mut beat = failed;
     for _ in 0..3 {
-        beat = wait_for(&running, beat, "outage: beat")?;
+        beat = running.wait_for(beat, "outage: beat")?;
     }
     // It fails again, and soon: nobody waits for long.
-    wait_for(&running, beat, "outage: reading ")?;
+    running.wait_for(beat, "outage: reading ")?;
     running.check_alive()
-}
-
-/// The number of the line behind the next one that holds `text`, from line `from` on.
-fn wait_for(running: &Running, from: usize, text: &str) -> Result<usize> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut number = from;
-    while let Some(line) = running.line(number, deadline) {
-        number += 1;
-        if line.contains(text) {
-            return Ok(number);
-        }
-    }
-    bail!(
-        "`{text}` did not come within {PATIENCE:?}\n{}",
-        running.tail()
-    )
 }
 
 /// An empty folder for a test.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use toro_liar::RingLie;
 use toro_liar::card::{Card, Step};
 
-use super::{Scenario, Siege, arm, machine, wait_for};
+use super::{Scenario, Siege, arm, machine};
 use crate::build::{self, Profile};
 use crate::qemu::{Forward, Machine, Memory, Running};
 use crate::run::Wish;
@@ -169,7 +169,7 @@ fn besiege(workspace: &Workspace, scenarios: Vec<Scenario>) -> Result<Siege> {
                   -device virtio-net-pci,disable-legacy=on,romfile=,netdev=lie#,mac=52:54:00:00:01:0#";
     let attacks = arm(workspace, &mut vm, KIND, scenarios, 1, device)?;
     let running = Running::start(&vm.command())?;
-    wait_for(&running, "listening on port 80")?;
+    running.wait_for(0, "listening on port 80")?;
     Ok(Siege {
         running,
         port: forward.host,

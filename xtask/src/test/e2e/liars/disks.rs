@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use toro_liar::RingLie;
 use toro_liar::disk::{Disk, Lie};
 
-use super::{PATIENCE, Scenario, Siege, arm, case, happens, machine, wait_for};
+use super::{PATIENCE, Scenario, Siege, arm, case, happens, machine};
 use crate::build::{self, Profile};
 use crate::qemu::{Disk as File, Forward, Machine, Running};
 use crate::run::{Disks, Wish};
@@ -187,7 +187,7 @@ fn start(
     let device = "-device vhost-user-blk-pci,disable-legacy=on,num-queues=1,chardev=liar#";
     let attacks = arm(workspace, &mut vm, KIND, scenarios, first, device)?;
     let running = Running::start(&vm.command())?;
-    wait_for(&running, "listening on port 7000")?;
+    running.wait_for(0, "listening on port 7000")?;
     Ok(Siege {
         running,
         port: forward.host,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use toro_liar::RingLie;
 use toro_liar::folder::{About, Folder, Lie};
 
-use super::{PATIENCE, Scenario, Siege, arm, machine, wait_for};
+use super::{PATIENCE, Scenario, Siege, arm, machine};
 use crate::build::{self, Extras, Profile};
 use crate::qemu::{Forward, Machine, Running};
 use crate::run::Wish;
@@ -103,7 +103,7 @@ fn besiege(workspace: &Workspace) -> Result<Siege> {
     let device = "-device vhost-user-fs-pci,chardev=liar#,tag=liar#";
     let attacks = arm(workspace, &mut vm, KIND, scenarios, 0, device)?;
     let running = Running::start(&vm.command())?;
-    wait_for(&running, "listening on port 80")?;
+    running.wait_for(0, "listening on port 80")?;
     Ok(Siege {
         running,
         port: forward.host,

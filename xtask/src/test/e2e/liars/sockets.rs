@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use toro_liar::RingLie;
 use toro_liar::sockets::{Packet, Sockets, Step};
 
-use super::{PATIENCE, Scenario, Siege, arm, machine, wait_for};
+use super::{PATIENCE, Scenario, Siege, arm, machine};
 use crate::build::{self, Profile};
 use crate::qemu::{Forward, Machine, Memory, Running};
 use crate::run::Wish;
@@ -152,7 +152,7 @@ fn besiege(workspace: &Workspace) -> Result<Siege> {
     let device = "-device vhost-user-vsock-pci,disable-legacy=on,chardev=liar#";
     let attacks = arm(workspace, &mut vm, KIND, scenarios, 0, device)?;
     let running = Running::start(&vm.command())?;
-    wait_for(&running, "listening on port 7")?;
+    running.wait_for(0, "listening on port 7")?;
     Ok(Siege {
         running,
         port: forward.host,
