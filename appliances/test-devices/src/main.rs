@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod disks;
+mod disks_of_cores;
 mod ownership;
 mod randomness;
 
@@ -24,6 +25,8 @@ fn main() {
         disks::a_read_only_disk_refuses_to_be_written,
         disks::zeroes_and_discards_are_carried_out,
         disks::threads_share_a_disk,
+        disks_of_cores::as_many_cores_have_a_queue_as_the_machine_lets,
+        disks_of_cores::cores_write_and_read_one_disk_each_by_its_queue,
         disks::a_request_that_is_dropped_harms_nobody,
         disks::ten_thousand_random_operations_match_the_model,
         disks::what_is_left_is_told_to_the_host,

@@ -21,7 +21,7 @@ const PIECES: usize = 8;
 /// The most bytes of a piece: what is copied lies in the cache.
 const PIECE: usize = 128 << 10;
 
-/// A handle to a disk. All handles to a disk share its queue.
+/// A handle to a disk. All handles of a core to a disk share a queue.
 #[derive(Clone)]
 pub struct Disk(Rc<Shared>);
 

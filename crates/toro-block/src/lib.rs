@@ -1,7 +1,7 @@
 //! Disks for services: blocking calls for threads, futures for many requests in flight.
 //!
-//! A disk belongs to one core (`dedicate=blk0:1`), and so do its handles: [`open`] finds the disks of the running core. Each disk has a thread
-//! there that does what the device asks for: it makes new requests known, all that came since its last turn at once, takes those that are
+//! A disk belongs to one core (`dedicate=blk0:1` says to which). With several queues it is there on other cores too, on each by a queue of its
+//! own; handles stay on their core, and [`open`] finds the disks of the running one. Each disk has a thread there that does what the device asks for: it makes new requests known, all that came since its last turn at once, takes those that are
 //! done, wakes who waits for them, and gives up those that are overdue.
 //!
 //! ```text

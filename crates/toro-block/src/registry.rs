@@ -11,7 +11,7 @@ use toro_sync::PerCore;
 
 use crate::disk::Disk;
 
-/// The disks that the core owns.
+/// The disks that the core owns or has a queue of.
 static DISKS: PerCore<RefCell<Vec<Disk>>> = PerCore::new();
 
 /// Gives the running core a disk, with a thread that works for it.
@@ -38,7 +38,7 @@ pub fn disks() -> Vec<Disk> {
         .unwrap_or_default()
 }
 
-/// The disk of the running core that is called `name`, as in `blk0`; `None` if another core owns it, or nobody.
+/// The disk of the running core that is called `name`, as in `blk0`; `None` if another core owns it and this one has no queue of it, or nobody.
 pub fn open(name: &str) -> Option<Disk> {
     let name = DeviceName::parse(name)?;
     disks().into_iter().find(|disk| disk.name() == name)

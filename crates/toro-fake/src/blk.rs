@@ -9,7 +9,7 @@ use toro_virtio::feature::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use crate::device::FakeDevice;
 use crate::rings::Request;
 
-const QUEUE: usize = 0;
+const FIRST: usize = 0;
 const SECTOR: usize = 512;
 const OK: u8 = 0;
 const FAILED: u8 = 1;
@@ -32,9 +32,19 @@ impl FakeBlk {
     /// The feature bit of a read-only disk.
     pub const READ_ONLY: u64 = 1 << 5;
 
+    /// The feature bit of a disk with several queues.
+    pub const SEVERAL_QUEUES: u64 = 1 << 12;
+
     /// An empty disk of `sectors` that offers `features`, with a queue of up to `max_size` descriptors.
     pub fn new(features: u64, sectors: usize, max_size: u32) -> Self {
-        let device = FakeDevice::new(DeviceType::BLOCK, features, 1, max_size);
+        Self::with_queues(features, sectors, max_size, 1)
+    }
+
+    /// As [`new`](Self::new), with so many queues, and messages for all but the first.
+    pub fn with_queues(features: u64, sectors: usize, max_size: u32, queues: u16) -> Self {
+        let device = FakeDevice::new(DeviceType::BLOCK, features, queues.into(), max_size);
+        device.set_messages(queues - 1);
+        device.set_config(34, &queues.to_le_bytes());
         device.set_config(0, &(sectors as u64).to_le_bytes());
         device.set_config(20, &512u32.to_le_bytes());
         // Limits of discards and of writes of zeroes, each with one segment.
@@ -61,26 +71,36 @@ impl FakeBlk {
 
     /// Carries out the next request, and says whether there was one.
     pub fn serve(&self) -> bool {
-        let request = self.device.take(QUEUE);
+        self.serve_queue(FIRST)
+    }
+
+    /// As [`serve`](Self::serve), of queue `queue`.
+    pub fn serve_queue(&self, queue: usize) -> bool {
+        let request = self.device.take(queue);
         request.is_some_and(|request| {
-            self.carry_out(&request);
+            self.carry_out_of(queue, &request);
             true
         })
     }
 
     /// Carries out a request that was taken before.
     pub fn carry_out(&self, request: &Request) {
+        self.carry_out_of(FIRST, request);
+    }
+
+    /// As [`carry_out`](Self::carry_out), of queue `queue`.
+    pub fn carry_out_of(&self, queue: usize, request: &Request) {
         let mut answer = vec![0; request.capacity().saturating_sub(1)];
         let status = self.answer(request, &mut answer);
         answer.push(status);
-        self.device.complete(QUEUE, request, &answer);
+        self.device.complete(queue, request, &answer);
     }
 
     /// Answers a request with this status, and does nothing.
     pub fn refuse(&self, request: &Request, status: u8) {
         let mut answer = vec![0; request.capacity().saturating_sub(1)];
         answer.push(status);
-        self.device.complete(QUEUE, request, &answer);
+        self.device.complete(FIRST, request, &answer);
     }
 
     fn answer(&self, request: &Request, data: &mut [u8]) -> u8 {

@@ -33,6 +33,8 @@ mod fault;
 mod files;
 mod heap;
 mod intrinsics;
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
+mod lending;
 mod machine;
 #[cfg(feature = "metrics")]
 mod metrics;

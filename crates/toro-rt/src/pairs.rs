@@ -1,20 +1,18 @@
 //! Cards with several queue pairs: one stack on each core, behind a queue pair of its own.
 //!
-//! A transport takes interrupt vectors of the core that opens it. So each other core first lends its own, the owner sets the card
-//! up with all of them, and each pair then goes to its core.
+//! As [`lending`](crate::lending) says.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use log::{error, info};
-use toro_arch::core_local;
 use toro_dev::owner::DeviceName;
 use toro_time::Instant;
 use toro_virtio::{CoreInterrupts, Interrupts as _, Transport};
 use toro_virtio_net::{Config, PairMessages, ProbeError, VirtioNet};
 
-use crate::environment;
+use crate::lending::{is_dedicated, others, there};
 use crate::network::run;
 
 /// Queues that interrupt the owner of a card: those of the first pair, and the control queue.
@@ -69,19 +67,11 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Whether the command line gives the card to one core: then no other has part in it.
-fn is_dedicated(name: DeviceName) -> bool {
-    let parts = environment::value("dedicate").unwrap_or("").split(',');
-    let names = parts.filter_map(|part| DeviceName::parse(part.split_once(':')?.0));
-    names.into_iter().any(|dedicated| dedicated == name)
-}
-
 /// What the other cores lend to a card that can send as many messages.
 fn branches(messages: u16) -> Vec<Branch> {
     let most = usize::from(messages.saturating_sub(OWN_MESSAGES) / 2);
-    let others = (0..toro_sched::cores()).filter(|&core| core != core_local::id());
     let lend = |core| there(core, move || branch(core))?;
-    others.take(most).filter_map(lend).collect()
+    others().take(most).filter_map(lend).collect()
 }
 
 /// What this core lends; nothing if it has a card of its own, or no vectors left.
@@ -99,10 +89,4 @@ fn branch(core: usize) -> Option<Branch> {
         interrupts,
         messages,
     })
-}
-
-/// Has `work` done on core `core`, and waits for it.
-fn there<T: Send + 'static>(core: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let builder = toro_sched::Builder::new().name("driver");
-    builder.spawn_on(core, work).ok()?.join().ok()
 }

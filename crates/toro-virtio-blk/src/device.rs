@@ -1,6 +1,7 @@
 //! [`VirtioBlk`]: the disk while it runs.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::task::Waker;
@@ -12,12 +13,16 @@ use toro_virtio::{Buffer, Chain, DeviceError, Queue, Storm, Transport, Used, dev
 
 use crate::probe::read_capacity;
 use crate::request::{self, Data};
+use crate::together::Together;
 
-/// A virtio disk.
+/// A virtio disk, by one of its queues.
 pub struct VirtioBlk {
     transport: Box<dyn Transport>,
     queue: Queue,
+    /// As it was when the disk was started; its size now is in `together`.
     info: BlockInfo,
+    /// What is common to all queues of the disk.
+    together: Arc<Together>,
     /// Headers and status bytes of requests that are done, for the next ones.
     pool: Vec<(DmaBuf, DmaBuf)>,
     /// Whether the request of each token is in flight.
@@ -34,12 +39,18 @@ pub struct VirtioBlk {
 }
 
 impl VirtioBlk {
-    pub(crate) fn new(transport: Box<dyn Transport>, queue: Queue, info: BlockInfo) -> Self {
+    pub(crate) fn new(
+        transport: Box<dyn Transport>,
+        queue: Queue,
+        info: BlockInfo,
+        together: Arc<Together>,
+    ) -> Self {
         let in_flight = vec![false; usize::from(queue.size())].into_boxed_slice();
         Self {
             transport,
             queue,
             info,
+            together,
             pool: Vec::new(),
             in_flight,
             error: None,
@@ -51,9 +62,14 @@ impl VirtioBlk {
         }
     }
 
-    /// Why the device was given up, if it was.
+    /// Why the device was given up, if it was for what it did to this queue.
     pub fn error(&self) -> Option<DeviceError> {
         self.error
+    }
+
+    /// Whether the device was given up, by whichever of its queues.
+    fn is_given_up(&self) -> bool {
+        self.together.is_failed()
     }
 
     #[cold]
@@ -61,6 +77,7 @@ impl VirtioBlk {
         if self.error.is_none() {
             log::error!("blk: given up: {error}");
             device::fail(&mut *self.transport);
+            self.together.fail();
             self.error = Some(error);
         }
     }
@@ -120,7 +137,7 @@ impl VirtioBlk {
         if self.transport.status() & status::NEEDS_RESET != 0 {
             self.fail(DeviceError::Reset);
         } else if let Some(sectors) = read_capacity(&*self.transport) {
-            self.info.sectors = sectors;
+            self.together.resize(sectors);
         }
     }
 
@@ -135,14 +152,17 @@ impl VirtioBlk {
 
 impl BlockDevice for VirtioBlk {
     fn info(&self) -> BlockInfo {
-        self.info
+        BlockInfo {
+            sectors: self.together.sectors(),
+            ..self.info
+        }
     }
 
     fn submit(&mut self, request: Request) -> Result<Token, Refused> {
-        if self.error.is_some() {
+        if self.is_given_up() {
             return Err(Refused::Never(request, BlockError::Failed));
         }
-        if let Err(error) = self.info.check(&request) {
+        if let Err(error) = self.info().check(&request) {
             return Err(Refused::Never(request, error));
         }
         if self.queue.free() == 0 {
@@ -175,7 +195,7 @@ impl BlockDevice for VirtioBlk {
     }
 
     fn complete(&mut self) -> Option<Completion> {
-        if self.error.is_some() {
+        if self.is_given_up() {
             return self.abandon();
         }
         if core::mem::take(&mut self.is_armed) {
@@ -202,7 +222,7 @@ impl BlockDevice for VirtioBlk {
         self.is_config_stale |= self.transport.acknowledge().config;
         self.storm.look("blk", &mut *self.transport, waker);
         self.refresh();
-        if self.error.is_some() {
+        if self.is_given_up() {
             return !self.in_flight.contains(&true);
         }
         self.is_armed = true;

@@ -1,13 +1,16 @@
 //! [`VirtioBlk::probe`]: from a transport to a disk that runs.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use toro_dev::block::BlockInfo;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC};
-use toro_virtio::{DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{DeviceType, Message, NegotiateError, Queue, SetQueueError, Transport, device};
 
 use crate::device::VirtioBlk;
+use crate::further::{FurtherQueue, further};
+use crate::together::Together;
 
 /// Feature bits of disks (5.2.3).
 mod feature {
@@ -15,6 +18,7 @@ mod feature {
     pub(super) const RO: u64 = 1 << 5;
     pub(super) const BLK_SIZE: u64 = 1 << 6;
     pub(super) const FLUSH: u64 = 1 << 9;
+    pub(super) const MQ: u64 = 1 << 12;
     pub(super) const DISCARD: u64 = 1 << 13;
     pub(super) const WRITE_ZEROES: u64 = 1 << 14;
 }
@@ -24,6 +28,7 @@ mod field {
     pub(super) const CAPACITY: usize = 0;
     pub(super) const SIZE_MAX: usize = 8;
     pub(super) const BLK_SIZE: usize = 20;
+    pub(super) const NUM_QUEUES: usize = 34;
     pub(super) const MAX_DISCARD: usize = 36;
     pub(super) const MAX_WRITE_ZEROES: usize = 48;
 }
@@ -85,13 +90,32 @@ impl VirtioBlk {
     /// # Errors
     /// Fails if it is no disk, does not follow version 1, tells nonsense about itself, or memory runs short. The device is
     /// then marked as failed.
-    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+    pub fn probe(transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+        Self::probe_queues(transport, config, &[]).map(|(disk, _)| disk)
+    }
+
+    /// As [`probe`](Self::probe), and sets up a further queue for each of the other cores, whose interrupt is its entry of `cores`, as far as
+    /// the device has queues and interrupts for them; none if it has one queue only.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe). A further queue that cannot be had is no error: there are fewer then.
+    pub fn probe_queues(
+        mut transport: Box<dyn Transport>,
+        config: Config,
+        cores: &[Message],
+    ) -> Result<(Self, Vec<FurtherQueue>), ProbeError> {
         let device_type = transport.device_type();
         if device_type != DeviceType::BLOCK {
             return Err(ProbeError::NotBlock(device_type));
         }
-        match start(&mut *transport, config) {
-            Ok((queue, info)) => Ok(Self::new(transport, queue, info)),
+        match start(&mut *transport, config, cores) {
+            Ok((queue, info, queues)) => {
+                let together = Together::new(info.sectors);
+                let queues = queues.into_iter();
+                let queues = queues.map(|queue| FurtherQueue::new(queue, info, together.clone()));
+                let queues = queues.collect();
+                Ok((Self::new(transport, queue, info, together), queues))
+            }
             Err(error) => {
                 device::fail(&mut *transport);
                 Err(error)
@@ -100,21 +124,51 @@ impl VirtioBlk {
     }
 }
 
-fn start(transport: &mut dyn Transport, config: Config) -> Result<(Queue, BlockInfo), ProbeError> {
+/// The first queue, what the disk is, and the further queues.
+type Started = (Queue, BlockInfo, Vec<Queue>);
+
+fn start(
+    transport: &mut dyn Transport,
+    config: Config,
+    cores: &[Message],
+) -> Result<Started, ProbeError> {
     let wanted = feature::SIZE_MAX | feature::RO | feature::BLK_SIZE | feature::FLUSH;
     let wanted = wanted | feature::DISCARD | feature::WRITE_ZEROES;
     let wanted = wanted | INDIRECT_DESC | EVENT_IDX | ACCESS_PLATFORM;
-    let features = device::negotiate(transport, wanted, 0).map_err(ProbeError::Negotiate)?;
-    let read = |transport: &dyn Transport| identity(transport, features);
-    let info = device::consistent(transport, read).ok_or(ProbeError::Config)?;
+    let several = if cores.is_empty() { 0 } else { feature::MQ };
+    let features =
+        device::negotiate(transport, wanted | several, 0).map_err(ProbeError::Negotiate)?;
+    let read = |transport: &dyn Transport| {
+        Some((identity(transport, features)?, queues(transport, features)?))
+    };
+    let (info, most) = device::consistent(transport, read).ok_or(ProbeError::Config)?;
     let queue =
         Queue::new(transport, REQUESTS, config.queue, features).map_err(ProbeError::Queue)?;
-    // Three for header, data and status. An indirect table may not be longer than the queue either (2.7.5.3.1).
-    if queue.size() < 4 {
-        return Err(ProbeError::ShortQueue(queue.size()));
-    }
+    check_size(&queue)?;
+    let cores = &cores[..cores.len().min(usize::from(most - 1))];
+    let queues = further(transport, config.queue, features, cores);
     device::start(transport);
-    Ok((queue, info))
+    Ok((queue, info, queues))
+}
+
+/// Whether a request fits: three descriptors for header, data and status. An indirect table may not be longer than the queue either (2.7.5.3.1).
+pub(crate) fn check_size(queue: &Queue) -> Result<(), ProbeError> {
+    match queue.size() {
+        size @ 0..4 => Err(ProbeError::ShortQueue(size)),
+        _ => Ok(()),
+    }
+}
+
+/// How many queues the device has, as it says; at least the one that every disk has.
+fn queues(transport: &dyn Transport, features: u64) -> Option<u16> {
+    if features & feature::MQ == 0 {
+        return Some(1);
+    }
+    let queues: u16 = device::field(transport, field::NUM_QUEUES)?;
+    if queues == 0 {
+        log::warn!("blk: the device names no queues; using one");
+    }
+    Some(queues.max(1))
 }
 
 /// Reads what the disk is, and keeps it within bounds.

@@ -21,7 +21,7 @@
 
 pub use toro_rt::{ExitCode, exit};
 
-/// Disks of this core.
+/// Disks of this core: those that it owns, and those of which it has a queue.
 #[cfg(feature = "blk")]
 pub mod block {
     pub use toro_block::{

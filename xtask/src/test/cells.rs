@@ -61,6 +61,35 @@ pub(super) const LINES: Cell = Cell {
     ..Cell::PLAIN
 };
 
+/// A queue of each disk for each of two cores, of four, for as many as the disk has, and for the owner alone where interrupts are a line.
+const QUEUES_OF_2: Cell = Cell {
+    name: "disks of 2 cores",
+    cores: Some(2),
+    args: "-- queues=2",
+    ..Cell::PLAIN
+};
+const QUEUES_OF_4: Cell = Cell {
+    name: "disks of 4 cores",
+    cores: Some(4),
+    args: "-- queues=4",
+    ..Cell::PLAIN
+};
+const FEWER_QUEUES: Cell = Cell {
+    name: "fewer queues than cores",
+    globals: &[
+        "virtio-blk-device.num-queues=3",
+        "virtio-blk-device.queue-size=4",
+    ],
+    args: "-- queues=3",
+    ..QUEUES_OF_4
+};
+const UNUSED_QUEUES: Cell = Cell {
+    name: "queues without messages",
+    globals: &["virtio-blk-device.num-queues=2"],
+    args: "-- queues=1",
+    ..QUEUES_OF_2
+};
+
 /// Queues of four, and none of what makes them fast.
 const SHORT: Cell = Cell {
     name: "short plain queues",
@@ -152,7 +181,7 @@ const NARROW: Cell = Cell {
 /// As many operations on files as anyone has asked for.
 const MILLION: Cell = Cell {
     name: "a million operations",
-    args: "operations=1000000",
+    args: "-- operations=1000000",
     patience: Duration::from_secs(14_400),
     ..Cell::PLAIN
 };
@@ -198,10 +227,28 @@ pub(super) fn of(image: &str, depth: Depth) -> Vec<Setting> {
         ],
         _ if !["test-console", "test-devices"].contains(&image) => &[],
         Depth::Quick => &[(LINES, &[Machine::Pc])],
+        Depth::Normal if image == "test-devices" => &[
+            (LINES, &[Machine::Pc]),
+            (SHORT, &[Machine::Q35]),
+            (SPREAD, &[Machine::Microvm]),
+            (QUEUES_OF_2, &[Machine::Pc]),
+            (FEWER_QUEUES, &[Machine::Q35]),
+        ],
         Depth::Normal => &[
             (LINES, &[Machine::Pc]),
             (SHORT, &[Machine::Q35]),
             (SPREAD, &[Machine::Microvm]),
+        ],
+        Depth::Deep if image == "test-devices" => &[
+            (LINES, &[Machine::Pc, Machine::Q35]),
+            (TWO_CORES, &[Machine::Microvm]),
+            (FOUR_CORES, &[Machine::Microvm]),
+            (SHORT, KINDS),
+            (SPREAD, KINDS),
+            (QUEUES_OF_2, &[Machine::Pc, Machine::Q35]),
+            (QUEUES_OF_4, &[Machine::Pc, Machine::Q35]),
+            (FEWER_QUEUES, &[Machine::Pc, Machine::Q35]),
+            (UNUSED_QUEUES, &[Machine::Microvm]),
         ],
         Depth::Deep => &[
             (LINES, &[Machine::Pc, Machine::Q35]),
