@@ -303,9 +303,14 @@ impl<'b> Seen<'b> {
     #[inline]
     fn note(&mut self, name: &[u8], value: &'b [u8]) -> Result<(), Status> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        // Every request has it.
+        if let Ok(name) = name.try_into()
+            && is_host(name)
+        {
+            return self.note_host(value);
+        }
         // By length first: most fields of a browser are none of these.
         match name.len() {
-            4 if is("host") => return self.note_host(value),
             5 if is("range") => self.fields.choose(|fields| once(&mut fields.range, value)),
             6 if is("expect") => self.expect = Some(value),
             8 if is("if-match") => self.fields.choose(|fields| fields.has_if_match = true),
@@ -393,6 +398,13 @@ impl<'b> Seen<'b> {
             _ => Ok(false),
         }
     }
+}
+
+/// Whether `name` is `Host` in any case.
+///
+/// A letter differs from its capital in one bit, and no other `tchar` becomes a letter with that bit set.
+fn is_host(name: [u8; 4]) -> bool {
+    u32::from_ne_bytes(name) | 0x2020_2020 == u32::from_ne_bytes(*b"host")
 }
 
 /// Keeps the first value, or an empty one in place of two.

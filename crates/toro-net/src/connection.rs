@@ -172,6 +172,13 @@ impl Connection {
         self.sockets.get_mut(self.handle)
     }
 
+    /// The bytes in the send ring, and the state: to ask for the socket takes time.
+    #[inline]
+    pub(crate) fn progress(&self) -> (usize, tcp::State) {
+        let socket = self.socket();
+        (socket.send_queue(), socket.state())
+    }
+
     /// The socket of a connection that belongs to a service, and what is known of that.
     #[inline]
     pub(crate) fn served_parts(&mut self) -> Option<(&mut tcp::Socket<'static>, &mut Served)> {
@@ -305,15 +312,16 @@ impl Connection {
     /// the timer was never later than what was due, and smoltcp repeats nothing earlier than after a second.
     #[inline]
     pub(crate) fn has_said_all(&self, now: Instant, log: &SendLog) -> bool {
+        let (queued, state) = self.progress();
         let is_watched = self.timer.is_some_and(|(at, _)| at <= now + LEAST_INTERVAL);
         let has_sent = log.segment.is_some_and(|segment| segment.occupies);
         is_watched
             && has_sent
             && !self.lossy
-            && self.unsent() == 0
+            && self.unsent_of(queued) == 0
             && self.stage != Stage::Connecting
             && self.deadline.is_none()
-            && self.socket().state() == tcp::State::Established
+            && state == tcp::State::Established
     }
 
     /// Whether `segment` says nothing but that our FIN, the last thing we have to say, is still missing.

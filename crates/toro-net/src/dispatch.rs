@@ -16,7 +16,7 @@ use core::net::SocketAddrV4;
 
 use smoltcp::socket::tcp;
 use toro_service::host::{Event, Host, Hosted};
-use toro_service::{Closed, Conn, Leave, Output, Service, Written};
+use toro_service::{Closed, Conn, Leave, Output, Service};
 use toro_time::{Instant, TimerKey, TimerQueue};
 
 use crate::config::Buffers;
@@ -71,6 +71,56 @@ impl Served {
             self.queued = true;
             self.noticed.borrow_mut().push_back(self.id);
         }
+    }
+
+    /// Takes note of what a call has asked for, which was shown input of which `queued` bytes are in the ring, and wants so much
+    /// `room` of a send ring of that size. Returns how many bytes of input are done with.
+    #[inline]
+    fn follow_call(
+        &mut self,
+        event: Option<Event>,
+        consumed: usize,
+        queued: usize,
+        conn: &Conn,
+        room: (usize, usize),
+    ) -> usize {
+        let wanted = match (room, event) {
+            // Who waits for room is told of other things meanwhile, and waits on.
+            ((0, _), Some(Event::Ended | Event::TimedOut | Event::Ending)) => self.wanted,
+            ((0, _), _) => 0,
+            ((wanted, capacity), _) => wanted.clamp(capacity / 2, capacity),
+        };
+        // Who has said the end waits for no room.
+        let stays = conn.leave() == Leave::Stay;
+        self.wanted = if stays { wanted } else { 0 };
+        match event {
+            Some(Event::Received) => self.seen = queued - consumed,
+            // What waited for room is shown again.
+            Some(Event::Writable) if wanted == 0 => self.seen = 0,
+            Some(Event::Ended) => self.ended = true,
+            _ => {}
+        }
+        self.deadline = conn.deadline();
+        match conn.leave() {
+            Leave::Close => self.seen + consumed,
+            _ => consumed,
+        }
+    }
+
+    /// Makes sure that the deadline is noticed.
+    #[inline]
+    fn arm(&mut self, timers: &mut TimerQueue<SlotId>) {
+        let Some(deadline) = self.deadline else {
+            return;
+        };
+        match self.timer {
+            Some((at, _)) if at <= deadline => return,
+            Some((_, key)) => {
+                timers.cancel(key);
+            }
+            None => {}
+        }
+        self.timer = Some((deadline, timers.insert(deadline, self.id)));
     }
 
     #[inline]
@@ -273,17 +323,16 @@ impl Stack {
         };
         served.timer = None;
         if served.deadline.is_none_or(|deadline| deadline > now) {
-            return self.arm_served(id);
+            return served.arm(&mut self.services.timers);
         }
         // It may have something to say.
         let is_awake = self.wake(now, id);
         let connection = self.connections.get_mut(id);
         if let Some(served) = connection.and_then(|it| it.served.as_mut()) {
             served.deadline = (!is_awake).then_some(now + slumber::AGAIN);
+            served.arm(&mut self.services.timers);
         }
-        if !is_awake {
-            self.arm_served(id);
-        } else if self.call(now, id, Some(Event::TimedOut)) {
+        if is_awake && self.call(now, id, Some(Event::TimedOut)) {
             self.attend(now, id);
         }
     }
@@ -294,6 +343,7 @@ impl Stack {
             let Some(connection) = self.connections.get_mut(id) else {
                 return;
             };
+            let (end, is_attached) = (connection.end, connection.attached);
             let Some((socket, served)) = connection.served_parts() else {
                 return;
             };
@@ -303,7 +353,7 @@ impl Stack {
                 && served.wanted == 0
                 && served.seen > 0
                 && served.seen == socket.recv_capacity();
-            let why = match (connection.end, event) {
+            let why = match (end, event) {
                 (Some(End::Reset), _) => Closed::Reset,
                 (Some(End::TimedOut), _) => Closed::TimedOut,
                 (Some(End::Aborted), _) => Closed::Aborted,
@@ -314,8 +364,8 @@ impl Stack {
                     return;
                 }
                 (None, None) if is_stuck => Closed::Overrun,
-                (None, None) if !connection.attached => Closed::Finished,
-                (None, None) => return self.arm_served(id),
+                (None, None) if !is_attached => Closed::Finished,
+                (None, None) => return served.arm(&mut self.services.timers),
             };
             return self.part(now, id, why);
         }
@@ -343,7 +393,7 @@ impl Stack {
         let peer = SocketAddrV4::new(tuple.remote, tuple.remote_port);
         let mut conn = Conn::new(local, peer, now, served.deadline);
         let shown = match event {
-            Some(Event::Received) => socket.peek_slice(input).unwrap_or(0),
+            Some(Event::Received) => show(socket, input),
             _ => 0,
         };
         let mut run = |room: &mut [u8], free: usize| {
@@ -360,7 +410,8 @@ impl Stack {
             };
             (consumed.min(shown), output.written())
         };
-        let free = socket.send_capacity() - socket.send_queue();
+        let capacity = socket.send_capacity();
+        let free = capacity - socket.send_queue();
         let (consumed, written) = if may_write {
             let sent = socket.send(|room| {
                 let (consumed, written) = run(room, free);
@@ -370,70 +421,30 @@ impl Stack {
         } else {
             run(&mut [], 0)
         };
-        self.follow_call(id, event, consumed, &conn, written)
-    }
-
-    /// Does what a call has asked for. Returns whether the service has stayed.
-    fn follow_call(
-        &mut self,
-        id: SlotId,
-        event: Option<Event>,
-        consumed: usize,
-        conn: &Conn,
-        written: Written,
-    ) -> bool {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return false;
-        };
-        let Some((socket, served)) = connection.served_parts() else {
-            return false;
-        };
         if written.spilled > 0 {
-            let spilled = socket.send_slice(&self.services.spill[..written.spilled]);
+            let spilled = socket.send_slice(&spill[..written.spilled]);
             debug_assert_eq!(
                 spilled,
                 Ok(written.spilled),
                 "it fits behind the direct bytes"
             );
         }
-        let capacity = socket.send_capacity();
-        let wanted = match (written.wanted, event) {
-            // Who waits for room is told of other things meanwhile, and waits on.
-            (0, Some(Event::Ended | Event::TimedOut | Event::Ending)) => served.wanted,
-            (0, _) => 0,
-            (wanted, _) => wanted.clamp(capacity / 2, capacity),
-        };
         let queued = socket.recv_queue();
-        // Who has said the end waits for no room.
-        let stays = conn.leave() == Leave::Stay;
-        served.wanted = if stays { wanted } else { 0 };
-        served.seen = match event {
-            Some(Event::Received) => queued - consumed,
-            // What waited for room is shown again.
-            Some(Event::Writable) if wanted == 0 => 0,
-            _ => served.seen,
-        };
-        served.ended |= event == Some(Event::Ended);
-        let done = match conn.leave() {
-            Leave::Close => served.seen + consumed,
-            _ => consumed,
-        };
+        let done = served.follow_call(event, consumed, queued, &conn, (written.wanted, capacity));
         discard(socket, done);
-        served.deadline = conn.deadline();
         connection.consumed += done;
-        match conn.leave() {
-            Leave::Stay => {
-                self.touch(id);
+        let why = match conn.leave() {
+            Leave::Close => Closed::Finished,
+            Leave::Abort => Closed::Aborted,
+            stays => {
+                if stays == Leave::Shutdown {
+                    connection.finish();
+                }
+                connection.line_up(id, &mut self.dirty);
                 return true;
             }
-            Leave::Shutdown => {
-                connection.finish();
-                self.touch(id);
-                return true;
-            }
-            Leave::Close => self.part(conn.now(), id, Closed::Finished),
-            Leave::Abort => self.part(conn.now(), id, Closed::Aborted),
-        }
+        };
+        self.part(now, id, why);
         false
     }
 
@@ -456,27 +467,21 @@ impl Stack {
             _ => self.abort(now, id),
         }
     }
+}
 
-    /// Makes sure that the deadline of the service of connection `id` is noticed.
-    fn arm_served(&mut self, id: SlotId) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        let Some(served) = &mut connection.served else {
-            return;
-        };
-        let Some(deadline) = served.deadline else {
-            return;
-        };
-        match served.timer {
-            Some((at, _)) if at <= deadline => return,
-            Some((_, key)) => {
-                self.services.timers.cancel(key);
-            }
-            None => {}
-        }
-        served.timer = Some((deadline, self.services.timers.insert(deadline, id)));
+/// Copies what was received to `input`, which has room for the whole ring; returns how much that was.
+#[inline]
+fn show(socket: &mut tcp::Socket<'_>, input: &mut [u8]) -> usize {
+    let len = socket.recv_queue();
+    // Mostly in one piece.
+    if let Ok(whole) = socket.peek(len)
+        && whole.len() == len
+        && let Some(place) = input.get_mut(..len)
+    {
+        place.copy_from_slice(whole);
+        return len;
     }
+    socket.peek_slice(input).unwrap_or(0)
 }
 
 /// Takes `len` bytes out of the receive ring, whose end may lie between them.

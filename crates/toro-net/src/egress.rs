@@ -1,5 +1,6 @@
 //! What goes out, and when: dirty connections in turn, timers, and the ends of connections.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use smoltcp::socket::tcp;
@@ -7,7 +8,7 @@ use toro_time::Instant;
 
 use crate::clock;
 use crate::config::{EGRESS_BURST, LONG_PACKET};
-use crate::connection::{self, End, Stage};
+use crate::connection::{self, Connection, End, Stage};
 use crate::demux::Target;
 use crate::device::{Phy, SendLog};
 use crate::half_open::Visit;
@@ -21,16 +22,26 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 /// When another core is told the addresses again, whose mail had no room.
 const ADDRESSES_AGAIN: Duration = Duration::from_millis(100);
 
+impl Connection {
+    /// Puts the connection, which has this `id`, in `line` to send.
+    #[inline]
+    pub(crate) fn line_up(&mut self, id: SlotId, line: &mut VecDeque<SlotId>) {
+        if !self.attached {
+            return;
+        }
+        self.touched = true;
+        if !self.queued {
+            self.queued = true;
+            line.push_back(id);
+        }
+    }
+}
+
 impl Stack {
     /// Puts a connection in line to send.
     pub(crate) fn touch(&mut self, id: SlotId) {
-        let Some(connection) = self.connections.get_mut(id).filter(|c| c.attached) else {
-            return;
-        };
-        connection.touched = true;
-        if !connection.queued {
-            connection.queued = true;
-            self.dirty.push_back(id);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.line_up(id, &mut self.dirty);
         }
     }
 
@@ -79,7 +90,7 @@ impl Stack {
             }
             connection.give_up();
         }
-        let before = connection.socket().state();
+        let (queued, before) = connection.progress();
         connection.recover_in_time(now);
         // What a timer has to say may be said again.
         let again =
@@ -88,7 +99,8 @@ impl Stack {
         let interface = self.interfaces.choose(wide);
         self.wire.segment_size = connection.segment;
         // With bytes to send there is no need to ask whether something is due.
-        let mut due = match connection.unsent() {
+        let mut unsent = connection.unsent_of(queued);
+        let mut due = match unsent {
             0 => interface.poll_at(at, &connection.sockets),
             _ => Some(at),
         };
@@ -96,7 +108,7 @@ impl Stack {
         let mut stuck = None;
         while left > 0 && stuck.is_none() && due.is_some_and(|due| due <= at) {
             self.wire.start_log(Some(connection.sent));
-            let long = wide && connection.unsent() > usize::from(connection.segment);
+            let long = wide && unsent > usize::from(connection.segment);
             if long && !self.wire.reserve_long() {
                 stuck = Some(self.wire.log);
                 break;
@@ -114,6 +126,7 @@ impl Stack {
                 return;
             }
             due = interface.poll_at(at, &connection.sockets);
+            unsent = connection.unsent();
         }
         let state = connection.socket().state();
         if before != tcp::State::Closed && state == tcp::State::Closed {

@@ -43,13 +43,19 @@ impl Connection {
     /// Bytes in the send ring that were never sent.
     #[inline]
     pub(crate) fn unsent(&self) -> usize {
-        let in_flight = self.sent.wrapping_sub(self.delivered) as usize;
-        self.socket().send_queue().saturating_sub(in_flight)
+        self.unsent_of(self.socket().send_queue())
     }
 
-    /// Takes note of `len` bytes that the peer has acknowledged.
+    /// The same where the send ring holds `queued` bytes.
     #[inline]
-    pub(crate) fn note_delivered(&mut self, now: Instant, len: usize) {
+    pub(crate) fn unsent_of(&self, queued: usize) -> usize {
+        let in_flight = self.sent.wrapping_sub(self.delivered) as usize;
+        queued.saturating_sub(in_flight)
+    }
+
+    /// Takes note of `len` bytes that the peer has acknowledged, which has led to `state`.
+    #[inline]
+    pub(crate) fn note_delivered(&mut self, now: Instant, len: usize, state: tcp::State) {
         let delivered = low_word(len as u64);
         self.delivered = self.delivered.wrapping_add(delivered);
         if self.delivered.wrapping_sub(self.sent).cast_signed() > 0 {
@@ -57,10 +63,7 @@ impl Connection {
             self.sent = self.delivered;
         }
         self.proven = self.proven.saturating_add(delivered);
-        if matches!(
-            self.socket().state(),
-            tcp::State::FinWait2 | tcp::State::TimeWait
-        ) {
+        if matches!(state, tcp::State::FinWait2 | tcp::State::TimeWait) {
             self.delivered = self.sent;
         }
         if len > 0 && (self.lossy || self.recovery.lacks_sample()) {

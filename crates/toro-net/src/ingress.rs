@@ -128,13 +128,13 @@ impl Stack {
             .choose(connection.is_wide())
             .poll_ingress_single(at, &mut phy, &mut connection.sockets);
         self.stats.visits += 1;
-        let left = connection.socket().send_queue();
-        connection.note_delivered(now, queued.saturating_sub(left));
+        let (left, state) = connection.progress();
+        connection.note_delivered(now, queued.saturating_sub(left), state);
         connection.note_sent(now, &self.wire.log, &mut self.stats);
         if connection.finishing && left == 0 {
             connection.finish();
         }
-        if segment.flags.rst() && connection.socket().state() == tcp::State::Closed {
+        if segment.flags.rst() && state == tcp::State::Closed {
             (connection.end, connection.promised) = (Some(End::Reset), 0);
             self.stats.reset += 1;
         }
@@ -146,13 +146,14 @@ impl Stack {
         if connection.draining && left == 0 {
             // Wakes whoever waits for room.
             self.grow(now, id);
+            self.touch(id);
         } else {
             connection.wake_ready();
+            connection.line_up(id, &mut self.dirty);
         }
         if let Some(address) = asked {
             self.local.neighbours.asked_for(address);
         }
-        self.touch(id);
         Ok(())
     }
 

@@ -148,6 +148,10 @@ fn array<'a>(input: &'a [u8], limits: &Limits) -> Result<(Command<'a>, usize), S
 fn number(input: &[u8], at: usize, error: ProtocolError) -> Result<(Option<usize>, usize), Stop> {
     /// No length that is allowed has more.
     const DIGITS: usize = 9;
+    // Most are of one digit.
+    if let Some([digit @ b'0'..=b'9', b'\r', b'\n']) = input.get(at..at + 3) {
+        return Ok((Some(usize::from(digit - b'0')), at + 3));
+    }
     let is_negative = input.get(at) == Some(&b'-');
     let first = at + usize::from(is_negative);
     let (mut value, mut end) = (0, first);

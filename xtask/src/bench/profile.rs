@@ -1,6 +1,6 @@
 //! `cargo xtask profile`: where the guest's instructions go, function by function.
 //!
-//! A TCG plugin counts how often each block of code runs while `wrk` loads the server; the blocks are summed by
+//! A TCG plugin counts how often each block of code runs while `wrk` loads the server, or `redis-benchmark` if it is `resp`; the blocks are summed by
 //! the symbol they lie in, read from the image before it was stripped. What was inlined counts for the function
 //! that it was inlined into.
 
@@ -15,10 +15,11 @@ use object::{Object as _, ObjectSymbol as _, SymbolKind};
 
 use super::guests::{self, Kit};
 use super::plugin::{Block, Plugin, between};
-use super::wrk::{self, Load};
+use super::rounds::Outcome;
 use super::{progress, table};
+use super::{redis, wrk};
 use crate::crowd::Crowd;
-use crate::netns::Lab;
+use crate::netns::{Lab, Tap};
 use crate::qemu::Machine;
 use crate::setup::{self, Tool};
 use crate::workspace::Workspace;
@@ -26,7 +27,7 @@ use crate::workspace::Workspace;
 /// The arguments of the verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The appliance, one that serves HTTP.
+    /// The appliance: one that serves HTTP, or `resp`.
     #[arg(default_value = "web-server")]
     appliance: String,
     /// The kind of machine.
@@ -41,12 +42,54 @@ pub(crate) struct Args {
     /// How long it is loaded.
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// What `resp` is asked: `get` or `set`.
+    #[arg(long, default_value = "get", value_parser = ["get", "set"])]
+    command: String,
+    /// Commands under way on each connection to `resp`.
+    #[arg(long, default_value_t = 1)]
+    pipeline: u32,
     /// Connections that are open meanwhile and silent, after a request each.
     #[arg(long, default_value_t = 0)]
     idle: u32,
     /// How many functions are shown.
     #[arg(long, default_value_t = 40)]
     top: usize,
+}
+
+impl Args {
+    fn is_resp(&self) -> bool {
+        self.appliance == "resp"
+    }
+
+    /// Has the server do everything once; `resp` gets the value that `get` asks for.
+    fn warm_up(&self, tap: Tap) -> Result<()> {
+        if self.is_resp() {
+            redis::run(self.commands("set"), tap.guest(), 1_000)?;
+        }
+        self.load(tap, 1)?;
+        Ok(())
+    }
+
+    fn commands(&self, command: &'static str) -> redis::Load {
+        redis::Load {
+            command,
+            connections: self.connections,
+            pipeline: self.pipeline,
+        }
+    }
+
+    /// Loads the server for `seconds`, or with as many commands as `resp` answers in about that time.
+    fn load(&self, tap: Tap, seconds: u64) -> Result<Outcome> {
+        if self.is_resp() {
+            let command = if self.command == "set" { "set" } else { "get" };
+            return redis::run(self.commands(command), tap.guest(), 10_000 * seconds);
+        }
+        let load = wrk::Load {
+            connections: self.connections,
+            path: &self.path,
+        };
+        wrk::run(load, tap.guest(), seconds)
+    }
 }
 
 /// What one function executed.
@@ -63,7 +106,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     setup::ensure(Tool::BENCH)?;
     let workspace = Workspace::load()?;
     let folder = workspace.target("bench")?;
-    let kit = Kit::server(&workspace, &folder, &args.appliance, 1)?;
+    let kit = if args.is_resp() {
+        Kit::resp(&workspace)?
+    } else {
+        Kit::server(&workspace, &folder, &args.appliance, 1)?
+    };
+    let port = if args.is_resp() { 6379 } else { 80 };
     let debug = kit
         .debug
         .clone()
@@ -77,18 +125,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let (vm, _) = guests::boot_server(&guest, guests::patience(&kit), Some(&counter.argument))?;
     vm.pin()?;
     sleep(Duration::from_secs(1));
-    let load = Load {
-        connections: args.connections,
-        path: &args.path,
-    };
     if args.idle > 0 {
         progress(&format!("opening {} idle connections", args.idle));
     }
-    let _idle = Crowd::gather((tap.guest(), 80).into(), args.idle)?;
-    wrk::run(load, tap.guest(), 1)?;
+    let _idle = Crowd::gather((tap.guest(), port).into(), args.idle)?;
+    args.warm_up(tap)?;
     let before = counter.profile()?;
     progress("profiling");
-    let outcome = wrk::run(load, tap.guest(), args.seconds)?;
+    let outcome = args.load(tap, args.seconds)?;
     let ran = between(&before, &counter.profile()?);
     ensure!(outcome.requests > 0.0, "the server answered no request");
     println!(

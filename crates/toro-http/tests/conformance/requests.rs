@@ -190,6 +190,12 @@ fn a_host_is_needed_once_and_well_formed() {
     closes("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400);
     closes("GET http://b/ HTTP/1.1\r\n\r\n", 400);
     closes("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400);
+    for name in ["Host", "host", "HOST", "hOsT"] {
+        keeps(&format!("GET / HTTP/1.1\r\n{name}: a\r\n\r\n"), 200);
+    }
+    for name in ["Hosu", "H\x6ft", "`ost", "hos4", "_ost"] {
+        closes(&format!("GET / HTTP/1.1\r\n{name}: a\r\n\r\n"), 400);
+    }
 }
 
 #[test]
