@@ -8,9 +8,10 @@ use torov_memory::{Access, Memory, Span};
 use torov_policy::{Mode, Subject};
 
 use crate::descriptors::{Class, Descriptor};
-use crate::ending::Ending;
+use crate::families::identity;
 use crate::mounts::normalise;
 use crate::process::Process;
+use crate::signals::{Info, SI_USER, To};
 
 /// `dirfd` of a path that begins at the current folder.
 const AT_FDCWD: i32 = -100;
@@ -136,15 +137,15 @@ impl<'a> Context<'a> {
         self.process.count_output(len)
     }
 
-    /// A pipe without readers ends the program unless it said otherwise.
+    /// A pipe without readers is a signal as well as an error.
     pub(crate) fn broken_pipe(&self, answer: Result<u64, Errno>) -> Result<u64, Errno> {
         if answer == Err(Errno::EPIPE) {
-            let dispositions = &self.process.dispositions;
-            let dispositions = dispositions.lock().unwrap_or_else(PoisonError::into_inner);
-            if dispositions.is_deadly(Signal::SIGPIPE) {
-                drop(dispositions);
-                self.process.end(&Ending::Signal(Signal::SIGPIPE));
-            }
+            let info = Info {
+                signal: Signal::SIGPIPE,
+                code: SI_USER,
+                words: [identity::sender(), 0],
+            };
+            self.process.signals.send(To::Thread(self.tid), info)?;
         }
         answer
     }

@@ -6,7 +6,7 @@ use torov_policy::Subject;
 use crate::Answer;
 use crate::context::Context;
 use crate::families::{
-    change, epoll, files, identity, io, memory, poll, signals, sockets, sync, time,
+    change, epoll, files, identity, io, memory, poll, signals, sockets, sync, time, timers,
 };
 use crate::process::Process;
 
@@ -19,6 +19,7 @@ fn handler(name: &str) -> Option<Handler> {
         .or_else(|| change::handler(name))
         .or_else(|| memory::handler(name))
         .or_else(|| time::handler(name))
+        .or_else(|| timers::handler(name))
         .or_else(|| sync::handler(name))
         .or_else(|| poll::handler(name))
         .or_else(|| epoll::handler(name))

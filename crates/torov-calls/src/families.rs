@@ -11,3 +11,4 @@ pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod sync;
 pub(crate) mod time;
+pub(crate) mod timers;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use torov_abi::{Call, Errno};
+use torov_abi::{Call, Errno, Signal};
 use torov_memory::Memory;
 use torov_policy::{Policy, Subject, Usage};
 use torov_vcpu::{Machine, Vcpu};
@@ -15,7 +15,8 @@ use crate::ending::Ending;
 use crate::mounts::Mounts;
 use crate::pace::Pace;
 use crate::ring::{Ring, RingSettings};
-use crate::signals::Dispositions;
+use crate::signals::alarms::Alarms;
+use crate::signals::{Info, SI_USER, Signals, To};
 
 /// The program's number, for itself: there is no other.
 pub(crate) const PID: i32 = 2;
@@ -110,7 +111,8 @@ pub struct Process {
     pub(crate) cwd: Mutex<String>,
     pub(crate) executable: String,
     pub(crate) descriptors: Descriptors,
-    pub(crate) dispositions: Mutex<Dispositions>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) alarms: Arc<Alarms>,
     pub(crate) observer: Box<dyn Observer>,
     usage: Option<Mutex<Usage>>,
     pace: Option<Mutex<Pace>>,
@@ -131,6 +133,7 @@ impl Process {
         let ring = settings
             .ring
             .and_then(|ring| Ring::try_new(&settings.memory, ring, limits.threads).ok());
+        let signals = Arc::new(Signals::default());
         Self {
             memory: settings.memory,
             machine: settings.machine,
@@ -140,7 +143,8 @@ impl Process {
             cwd: Mutex::new(settings.cwd),
             executable: settings.executable,
             descriptors: Descriptors::new(limits.descriptors),
-            dispositions: Mutex::default(),
+            alarms: Arc::new(Alarms::new(&signals)),
+            signals,
             observer: settings.observer,
             usage: settings.learn.then(Mutex::default),
             pace: limits
@@ -224,6 +228,22 @@ impl Process {
         // AcqRel: the first to come is the only one, and whoever sees the flag sees what was done before.
         if !self.ended.swap(true, Ordering::AcqRel) {
             self.observer.ended(self, ending);
+        }
+    }
+
+    /// Takes what has come from outside, such as SIGTERM, for the program's.
+    pub(crate) fn hear(&self) {
+        let arrived = torov_interrupt::arrived();
+        for number in (1..=64).filter(|number| arrived >> (number - 1) & 1 == 1) {
+            if let Some(signal) = Signal::new(number) {
+                let info = Info {
+                    signal,
+                    code: SI_USER,
+                    words: [0; 2],
+                };
+                // More of them than can wait are one.
+                let _ = self.signals.send(To::Process, info);
+            }
         }
     }
 

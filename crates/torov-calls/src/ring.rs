@@ -12,12 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use torov_abi::word::wide;
-use torov_abi::{Call, Errno, PAGE, word};
+use torov_abi::{Call, Errno, PAGE, USER_END, word};
 use torov_host as host;
 use torov_memory::{Memory, Rights};
-use torov_ring::layout::{ARGUMENTS, LOOKS, NUMBER, PARKED, RESULT, SLOT};
+use torov_ring::layout::{ARGUMENTS, BACK, FREE, LOOKS, NUMBER, PARKED, RESULT, SLOT};
 use torov_ring::{Reclaimed, Ticket};
-use torov_vcpu::shim::{self, Site};
+use torov_vcpu::Registers;
+use torov_vcpu::shim::{self, Site, Stage};
 
 use crate::context::Context;
 use crate::dispatch::{self, Table};
@@ -186,6 +187,40 @@ impl Ring {
         }
     }
 
+    /// Brings a thread that was interrupted in the shim to where a signal can be delivered: behind the call if that is
+    /// done, else to the shim's way out, and it is false.
+    pub(crate) fn settle(&self, memory: &Memory, index: usize, registers: &mut Registers) -> bool {
+        let offset = registers.rip.wrapping_sub(self.shim);
+        if offset >= PAGE {
+            return true;
+        }
+        let (ram, slot) = (memory.ram(), self.slot(index));
+        let place = match shim::stage(offset) {
+            Stage::Left => ram.load(slot + BACK),
+            Stage::Answered => {
+                ram.shared_word(slot).store(FREE, Ordering::Release);
+                registers.rcx
+            }
+            Stage::Asking => {
+                registers.rip = self.shim + shim::LEAVE;
+                return false;
+            }
+            Stage::Site(at) => {
+                let mut code = [0; 17];
+                ram.read(self.shim_gpa + at, &mut code);
+                let (number, back) = shim::read_trampoline(self.shim + at, code);
+                (registers.rax, registers.rcx) = (number, back);
+                registers.rip = self.shim + shim::LEAVE;
+                return false;
+            }
+        };
+        // The guest may have written anything there; what is no address of its own stays its own trouble.
+        if place < USER_END {
+            registers.rip = place;
+        }
+        true
+    }
+
     /// Patches the site of a quick call when it traps for the second time. The caller is the program's only thread.
     pub(crate) fn notice(&self, memory: &Memory, rip: u64, number: u64) {
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
@@ -317,6 +352,7 @@ fn poll(process: &Arc<Process>) {
     let Some(ring) = &process.ring else {
         return;
     };
+    torov_interrupt::shut();
     let table = Table::new();
     let mut last = crate::thread::now();
     let mut idle = 0_u32;

@@ -1,37 +1,47 @@
 //! A thread of the program: one processor, driven until it ends.
 
+mod begin;
+mod deliver;
+mod end;
+mod fault;
+
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use torov_abi::word::{low, wide};
-use torov_abi::{Call, Errno, Signal};
+use torov_abi::{Call, Errno};
 use torov_host as host;
-use torov_memory::{Access, MemoryFault};
+use torov_interrupt::{Attached, Line};
 use torov_policy::Subject;
-use torov_vcpu::{Exit, Fault, Registers, Vcpu, VcpuError};
+use torov_vcpu::{Exit, Vcpu, VcpuError};
 
 use crate::context::Context;
 use crate::dispatch::{self, Table};
-use crate::ending::{Ending, FaultReport};
+use crate::ending::Ending;
 use crate::process::Process;
 use crate::ring::Burst;
+use crate::signals::frame::LastFault;
 
 /// Calls that change the processor or end the thread; they are answered here.
-pub(crate) const OWN: [&str; 7] = [
+pub(crate) const OWN: [&str; 9] = [
     "exit",
     "exit_group",
     "arch_prctl",
     "set_tid_address",
+    "set_robust_list",
     "clone",
     "clone3",
     "rt_sigreturn",
+    "sigaltstack",
 ];
 
 /// What a call does to its thread.
 enum Next {
     /// It goes on with this in `rax`.
     Answer(Result<u64, Errno>),
+    /// It goes on with other registers.
+    Elsewhere,
     /// It ends.
     Over,
 }
@@ -46,16 +56,31 @@ struct Thread<'a> {
     burst: Burst,
     /// Where to write 0 and wake when the thread ends.
     clear_tid: u64,
+    /// The locks that it holds when it ends, if it told.
+    robust_list: u64,
+    line: Arc<Line>,
+    /// A signal waits, and could not be delivered where the thread was.
+    is_due: bool,
+    last_fault: LastFault,
 }
 
 /// Runs the first thread of `process` on `vcpu` until the program ends.
 pub fn run(process: &Arc<Process>, vcpu: Box<dyn Vcpu>) {
     process.threads.fetch_add(1, Ordering::Relaxed);
     let tid = process.new_tid();
-    drive(process, vcpu, tid, 0);
+    let line = Arc::new(Line::default());
+    process.signals.join(tid, 0, &line);
+    drive(process, vcpu, (tid, 0), line);
 }
 
-fn drive(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, tid: i32, clear_tid: u64) {
+/// Drives a thread of the program, which is among those that signals reach already, to its end.
+fn drive(
+    process: &Arc<Process>,
+    vcpu: Box<dyn Vcpu>,
+    (tid, clear_tid): (i32, u64),
+    line: Arc<Line>,
+) {
+    let attached: Attached = line.attach();
     let table = Table::new();
     let mut thread = Thread {
         process,
@@ -65,11 +90,18 @@ fn drive(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, tid: i32, clear_tid: u64) 
         seat: None,
         burst: Burst::default(),
         clear_tid,
+        robust_list: 0,
+        line,
+        is_due: false,
+        last_fault: LastFault::default(),
     };
     if let Err(error) = thread.sit().and_then(|()| thread.run()) {
         process.end(&Ending::Machine(error.to_string()));
     }
     thread.leave();
+    drop(attached);
+    // What comes from outside is for the threads that are left.
+    torov_interrupt::shut();
 }
 
 impl Thread<'_> {
@@ -111,7 +143,7 @@ impl Thread<'_> {
             }
             match exit {
                 Exit::Call => {
-                    if !self.call() {
+                    if !self.call()? {
                         return Ok(());
                     }
                 }
@@ -120,18 +152,23 @@ impl Thread<'_> {
                         self.process.end(&Ending::Fault(Box::new(report)));
                         return Ok(());
                     }
+                    self.attend(None)?;
                 }
-                Exit::Interrupted => {}
+                Exit::Interrupted => self.attend(None)?,
+            }
+            if self.process.is_over() {
+                return Ok(());
             }
         }
     }
 
     /// Answers a call; false if the thread is over.
-    fn call(&mut self) -> bool {
+    fn call(&mut self) -> Result<bool, VcpuError> {
         let call = self.vcpu.registers().call();
         if let Some(result) = self.by_ring(&call) {
             self.vcpu.registers_mut().rax = result;
-            return !self.process.is_over();
+            self.attend(None)?;
+            return Ok(true);
         }
         if let Some(wait) = self.process.pace() {
             // Interrupted or not, the call goes on: the limit is about the rate.
@@ -143,20 +180,22 @@ impl Thread<'_> {
         let result = match &next {
             Next::Answer(Ok(value)) => *value,
             Next::Answer(Err(error)) => error.to_register(),
-            Next::Over => 0,
+            Next::Elsewhere | Next::Over => 0,
         };
         if let Some(start) = start {
             let took = now().saturating_sub(start);
             self.process.observer.called(self.tid, &call, result, took);
         }
         match next {
-            Next::Answer(_) if self.process.is_over() => false,
-            Next::Answer(_) => {
+            Next::Over => return Ok(false),
+            Next::Elsewhere => self.attend(None)?,
+            Next::Answer(answer) => {
                 self.vcpu.registers_mut().rax = result;
-                true
+                let interrupted = answer == Err(Errno::EINTR);
+                self.attend(interrupted.then_some(&call))?;
             }
-            Next::Over => false,
         }
+        Ok(true)
     }
 
     fn answer(&mut self, call: &Call) -> Next {
@@ -188,6 +227,9 @@ impl Thread<'_> {
             }
             "arch_prctl" => Next::Answer(self.arch_prctl(call.args)),
             "clone" => Next::Answer(self.clone(call.args)),
+            "sigaltstack" => Next::Answer(self.sigaltstack(call.args)),
+            "set_robust_list" => Next::Answer(self.set_robust_list(call.args)),
+            "rt_sigreturn" => self.sigreturn(),
             // Libraries fall back to `clone`.
             _ => Next::Answer(Err(Errno::ENOSYS)),
         }
@@ -201,29 +243,6 @@ impl Thread<'_> {
         Next::Over
     }
 
-    /// Tells those that wait for the thread's end, and leaves the processor for another.
-    fn leave(self) {
-        // AcqRel: the last thread sees what all others have done.
-        let before = self.process.threads.fetch_sub(1, Ordering::AcqRel);
-        if before == 1 {
-            self.process.end(&Ending::Exit(0));
-        }
-        if let (Some(ring), Some(seat)) = (&self.process.ring, self.seat) {
-            ring.leave(seat);
-        }
-        if self.clear_tid != 0 && self.process.memory.write(self.clear_tid, &[0; 4]).is_ok() {
-            let word = self.process.memory.spans(self.clear_tid, 4, Access::Read);
-            if let Ok([word, ..]) = word.as_deref() {
-                let _ = host::futex_wake(word, 1, u32::MAX);
-            }
-        }
-        let spares = &self.process.spares;
-        spares
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self.vcpu);
-    }
-
     fn arch_prctl(&mut self, [code, address, ..]: [u64; 6]) -> Result<u64, Errno> {
         const ARCH_SET_FS: u32 = 0x1002;
         if low(code) != ARCH_SET_FS {
@@ -234,131 +253,6 @@ impl Thread<'_> {
         }
         let set = self.vcpu.set_fs_base(address);
         set.map(|()| 0).map_err(|_| Errno::EIO)
-    }
-
-    /// Starts another thread. Processes of their own are not for this machine.
-    fn clone(
-        &mut self,
-        [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6],
-    ) -> Result<u64, Errno> {
-        const CLONE_SETTLS: u64 = 0x8_0000;
-        const CLONE_PARENT_SETTID: u64 = 0x10_0000;
-        const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
-        const CLONE_CHILD_SETTID: u64 = 0x100_0000;
-        // CLONE_VM, FS, FILES, SIGHAND, THREAD: all that makes a thread.
-        const THREAD: u64 = 0x1_0f00;
-        if flags & THREAD != THREAD {
-            return Err(Errno::ENOSYS);
-        }
-        let process = self.process;
-        let most = torov_abi::word::size(process.limits.threads.into());
-        if process.threads.fetch_add(1, Ordering::AcqRel) >= most {
-            process.threads.fetch_sub(1, Ordering::AcqRel);
-            return Err(Errno::EAGAIN);
-        }
-        let tid = process.new_tid();
-        let started = (|| {
-            if flags & CLONE_PARENT_SETTID != 0 {
-                process.memory.write(parent_tid, &tid.to_le_bytes())?;
-            }
-            if flags & CLONE_CHILD_SETTID != 0 {
-                process.memory.write(child_tid, &tid.to_le_bytes())?;
-            }
-            let mut registers: Registers = *self.vcpu.registers();
-            registers.rax = 0;
-            if stack != 0 {
-                registers.rsp = stack;
-            }
-            let fs_base = if flags & CLONE_SETTLS != 0 { tls } else { 0 };
-            if fs_base >= torov_abi::USER_END {
-                return Err(Errno::EPERM);
-            }
-            let vcpu = processor(process, &registers, fs_base).map_err(|_| Errno::EAGAIN)?;
-            let clear = if flags & CLONE_CHILD_CLEARTID != 0 {
-                child_tid
-            } else {
-                0
-            };
-            let process = Arc::clone(process);
-            let thread = std::thread::Builder::new().stack_size(256 << 10);
-            thread
-                .spawn(move || drive(&process, vcpu, tid, clear))
-                .map_err(|_| Errno::EAGAIN)?;
-            Ok(wide_tid(tid))
-        })();
-        if started.is_err() {
-            process.threads.fetch_sub(1, Ordering::AcqRel);
-        }
-        started
-    }
-
-    /// Decides about an exception: `None` if the instruction can be tried again.
-    fn judge(&self, fault: Fault) -> Option<FaultReport> {
-        let (signal, what) = if fault.vector == 14 {
-            match self
-                .process
-                .memory
-                .fault(fault.address, access(fault.error))
-            {
-                Ok(()) => return None,
-                Err(cause) => (Signal::SIGSEGV, page_fault(fault, cause)),
-            }
-        } else {
-            exception(fault.vector)
-        };
-        let registers = *self.vcpu.registers();
-        Some(FaultReport {
-            signal,
-            what,
-            tid: self.tid,
-            registers,
-            frames: self.frames(&registers),
-            areas: self.process.memory.areas(),
-        })
-    }
-
-    /// Follows the frame pointers, as far as they make sense.
-    fn frames(&self, registers: &Registers) -> Vec<u64> {
-        let mut frames = vec![registers.rip];
-        let mut frame = registers.rbp;
-        while frames.len() < 32 {
-            let words = (
-                self.process.memory.read_u64(frame),
-                self.process.memory.read_u64(frame.wrapping_add(8)),
-            );
-            let (Ok(next), Ok(address)) = words else {
-                break;
-            };
-            if address == 0 {
-                break;
-            }
-            frames.push(address);
-            if next <= frame {
-                break;
-            }
-            frame = next;
-        }
-        frames
-    }
-}
-
-/// A processor that a thread has left, or a new one.
-fn processor(
-    process: &Process,
-    registers: &Registers,
-    fs_base: u64,
-) -> Result<Box<dyn Vcpu>, VcpuError> {
-    let spare = process
-        .spares
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop();
-    match spare {
-        Some(mut vcpu) => {
-            vcpu.restart(registers, fs_base)?;
-            Ok(vcpu)
-        }
-        None => process.machine.add_vcpu(registers, fs_base),
     }
 }
 
@@ -374,55 +268,4 @@ fn status(code: u64) -> u8 {
 
 fn wide_tid(tid: i32) -> u64 {
     wide(usize::try_from(tid).unwrap_or(0))
-}
-
-fn access(error: u64) -> Access {
-    match error {
-        _ if error & 0x10 != 0 => Access::Execute,
-        _ if error & 2 != 0 => Access::Write,
-        _ => Access::Read,
-    }
-}
-
-fn page_fault(fault: Fault, cause: MemoryFault) -> String {
-    let deed = match access(fault.error) {
-        Access::Execute => "executing",
-        Access::Write => "writing to",
-        Access::Read => "reading",
-    };
-    let address = fault.address;
-    match cause {
-        MemoryFault::Unmapped if address < 4096 => format!("{deed} {address:#x}, a null pointer"),
-        MemoryFault::Unmapped => format!("{deed} {address:#x}, where nothing is"),
-        MemoryFault::NoRight(rights) => format!("{deed} {address:#x}, which is {rights}"),
-        MemoryFault::OutOfMemory => {
-            format!("{deed} {address:#x}: the memory limit of the profile is reached")
-        }
-    }
-}
-
-/// The signal that Linux sends for an exception.
-fn exception(vector: u8) -> (Signal, String) {
-    let (signal, what) = match vector {
-        0 => (
-            Signal::SIGFPE,
-            "a division by zero, or its result is too large",
-        ),
-        1 | 3 => (Signal::SIGTRAP, "a breakpoint"),
-        6 => (
-            Signal::SIGILL,
-            "an instruction that the processor does not know",
-        ),
-        13 => (
-            Signal::SIGSEGV,
-            "a general protection fault: a privileged instruction or an odd address",
-        ),
-        16 | 19 => (Signal::SIGFPE, "a floating-point exception"),
-        12 | 17 => (
-            Signal::SIGBUS,
-            "an address that is not aligned or not canonical",
-        ),
-        _ => return (Signal::SIGSEGV, format!("exception {vector}")),
-    };
-    (signal, what.to_owned())
 }

@@ -229,12 +229,21 @@ fn a_machine_that_fails_is_told_of() {
 }
 
 /// Calls that end the program or wait for what never comes.
-const NOT_AT_RANDOM: [&str; 29] = [
+const NOT_AT_RANDOM: [&str; 38] = [
     "exit",
     "exit_group",
     "kill",
     "tkill",
     "tgkill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "rt_sigsuspend",
+    "rt_sigtimedwait",
+    "rt_sigreturn",
+    "pause",
+    "alarm",
+    "setitimer",
+    "timer_settime",
     "read",
     "readv",
     "pread64",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use torov_abi::Errno;
 
-use crate::check;
+use crate::{check, interruptible, number, pointer};
 
 /// The number of a clock, as in `clock_gettime`.
 pub type Clock = i32;
@@ -58,9 +58,7 @@ pub fn cpu_time() -> Duration {
 pub fn sleep(clock: Clock, time: Duration, absolute: bool) -> Result<u64, Errno> {
     let flags = if absolute { libc::TIMER_ABSTIME } else { 0 };
     let time = timespec(time);
+    let args = [number(clock), number(flags), pointer(&raw const time), 0];
     // SAFETY: the structure lives during the call, and no remainder is asked for.
-    match unsafe { libc::clock_nanosleep(clock, flags, &raw const time, std::ptr::null_mut()) } {
-        0 => Ok(0),
-        error => Err(Errno::new(error)),
-    }
+    unsafe { interruptible(libc::SYS_clock_nanosleep, args) }
 }

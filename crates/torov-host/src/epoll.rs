@@ -5,8 +5,8 @@ use std::{mem, ptr};
 
 use torov_abi::Errno;
 
-use crate::check;
 use crate::files::owned;
+use crate::{check, interruptible, number, pointer};
 
 /// `epoll_create1`.
 ///
@@ -47,8 +47,17 @@ pub fn epoll_wait(
     let mut events = vec![empty; most.clamp(1, 256)];
     let room = i32::try_from(events.len()).unwrap_or(1);
     // SAFETY: the kernel writes at most `room` events into the list.
-    let got =
-        check(unsafe { libc::epoll_wait(set.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) })?;
+    let got = unsafe {
+        interruptible(
+            libc::SYS_epoll_wait,
+            [
+                number(set.as_raw_fd()),
+                pointer(events.as_mut_ptr()),
+                number(room),
+                number(timeout_ms),
+            ],
+        )
+    }?;
     events.truncate(torov_abi::word::size(got));
     Ok(events
         .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use torov_abi::Errno;
 use torov_memory::Span;
 
-use crate::check;
+use crate::{check, interruptible, number, pointer};
 
 /// Operations on memory of one process, to which the guest's memory belongs.
 const PRIVATE: i32 = libc::FUTEX_PRIVATE_FLAG;
@@ -46,18 +46,16 @@ pub fn futex_wait(
     });
     let at = until.as_ref().map_or(ptr::null(), |until| until.as_ptr());
     let word = word(span)?;
+    let args = [
+        pointer(word),
+        number(operation),
+        value.into(),
+        pointer(at),
+        0,
+        bits.into(),
+    ];
     // SAFETY: the word is mapped while the span is borrowed; two `i64` are a `timespec`.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word,
-            operation,
-            value,
-            at,
-            ptr::null::<u32>(),
-            bits,
-        )
-    })
+    unsafe { interruptible(libc::SYS_futex, args) }
 }
 
 /// Wakes up to `count` waiters whose bits meet `bits`, and returns how many.

@@ -37,3 +37,29 @@ fn check(result: impl TryInto<u64>) -> Result<u64, Errno> {
         .try_into()
         .map_err(|_| std::io::Error::last_os_error().into())
 }
+
+/// Makes a call that may block, and that another thread can interrupt ([`torov_interrupt::Line`]).
+///
+/// # Safety
+/// 1. The call with these arguments is sound, as in [`torov_interrupt::call`].
+unsafe fn interruptible<const N: usize>(
+    number: libc::c_long,
+    args: [u64; N],
+) -> Result<u64, Errno> {
+    let mut words = [0; 7];
+    words[0] = number.cast_unsigned();
+    words[1..=N].copy_from_slice(&args);
+    // SAFETY: duty 1 is the caller's.
+    let result = unsafe { torov_interrupt::call(words) };
+    u64::try_from(result).map_err(|_| Errno::new(i32::try_from(-result).unwrap_or(0)))
+}
+
+/// An argument that is a descriptor or another `int`.
+fn number(value: i32) -> u64 {
+    i64::from(value).cast_unsigned()
+}
+
+/// An argument that is a pointer.
+fn pointer<T>(to: *const T) -> u64 {
+    torov_abi::word::wide(to.addr())
+}

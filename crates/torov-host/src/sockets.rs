@@ -7,8 +7,8 @@ use torov_abi::Errno;
 use torov_abi::word::{size, wide};
 use torov_memory::Span;
 
-use crate::check;
 use crate::files::owned;
+use crate::{check, interruptible, number, pointer};
 
 /// The longest address.
 const ADDRESS: usize = mem::size_of::<libc::sockaddr_storage>();
@@ -59,7 +59,16 @@ pub fn bind(fd: BorrowedFd<'_>, address: &[u8]) -> Result<u64, Errno> {
 pub fn connect(fd: BorrowedFd<'_>, address: &[u8]) -> Result<u64, Errno> {
     let len = len(address)?;
     // SAFETY: the address is `len` bytes that live during the call.
-    check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), len) })
+    unsafe {
+        interruptible(
+            libc::SYS_connect,
+            [
+                number(fd.as_raw_fd()),
+                pointer(address.as_ptr()),
+                len.into(),
+            ],
+        )
+    }
 }
 
 /// `listen`.
@@ -97,9 +106,16 @@ fn named(
 /// As the call.
 pub fn accept(fd: BorrowedFd<'_>, flags: i32) -> Result<(OwnedFd, Vec<u8>), Errno> {
     let flags = flags | libc::SOCK_CLOEXEC;
-    // SAFETY: `named` passes room for the longest address, and its length.
-    let (fd, address) =
-        named(|at, len| check(unsafe { libc::accept4(fd.as_raw_fd(), at, len, flags) }))?;
+    let (fd, address) = named(|at, len| {
+        let args = [
+            number(fd.as_raw_fd()),
+            pointer(at),
+            pointer(len),
+            number(flags),
+        ];
+        // SAFETY: `named` passes room for the longest address, and its length.
+        unsafe { interruptible(libc::SYS_accept4, args) }
+    })?;
     Ok((owned(Ok(fd))?, address))
 }
 
@@ -147,13 +163,16 @@ pub fn send(
         message.msg_namelen = len(to)?;
     }
     // SAFETY: spans and address live during the call; `sendmsg` reads both.
-    check(unsafe {
-        libc::sendmsg(
-            fd.as_raw_fd(),
-            &raw const message,
-            flags | libc::MSG_NOSIGNAL,
+    unsafe {
+        interruptible(
+            libc::SYS_sendmsg,
+            [
+                number(fd.as_raw_fd()),
+                pointer(&raw const message),
+                number(flags | libc::MSG_NOSIGNAL),
+            ],
         )
-    })
+    }
 }
 
 /// `recvmsg` without control data: how many bytes, from whom, and the flags of the message. May block.
@@ -171,7 +190,16 @@ pub fn receive(
     message.msg_namelen = 128;
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: spans name writable memory and live during the call, and so does the room for the address.
-    let got = check(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
+    let got = unsafe {
+        interruptible(
+            libc::SYS_recvmsg,
+            [
+                number(fd.as_raw_fd()),
+                pointer(&raw const message),
+                number(flags),
+            ],
+        )
+    }?;
     address.truncate(size(u64::from(message.msg_namelen)));
     Ok((got, address, message.msg_flags))
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use torov_abi::Errno;
 use torov_memory::Span;
 
-use crate::check;
+use crate::{check, interruptible, number, pointer};
 
 /// The spans as the kernel takes them: at most 1024 in one call, the rest is a short transfer.
 fn vector(spans: &[Span<'_>]) -> (*const libc::iovec, i32) {
@@ -20,7 +20,12 @@ fn vector(spans: &[Span<'_>]) -> (*const libc::iovec, i32) {
 pub fn read(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
     let (at, count) = vector(spans);
     // SAFETY: a `Span` is laid out as an `iovec` and names writable memory while it is borrowed.
-    check(unsafe { libc::readv(fd.as_raw_fd(), at, count) })
+    unsafe {
+        interruptible(
+            libc::SYS_readv,
+            [number(fd.as_raw_fd()), pointer(at), number(count)],
+        )
+    }
 }
 
 /// `writev`. May block.
@@ -30,7 +35,12 @@ pub fn read(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
 pub fn write(fd: BorrowedFd<'_>, spans: &[Span<'_>]) -> Result<u64, Errno> {
     let (at, count) = vector(spans);
     // SAFETY: a `Span` is laid out as an `iovec` and names readable memory while it is borrowed.
-    check(unsafe { libc::writev(fd.as_raw_fd(), at, count) })
+    unsafe {
+        interruptible(
+            libc::SYS_writev,
+            [number(fd.as_raw_fd()), pointer(at), number(count)],
+        )
+    }
 }
 
 /// `preadv`.

@@ -6,7 +6,7 @@ use std::{mem, ptr};
 
 use torov_abi::Errno;
 
-use crate::check;
+use crate::{check, interruptible, pointer};
 
 /// A descriptor to wait for.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +32,22 @@ pub fn poll(entries: &mut [Polled<'_>], timeout: Option<Duration>) -> Result<u64
             revents: 0,
         })
         .collect();
-    let timeout = timeout.map(|time| {
+    // The kernel leaves there what is left of it.
+    let mut timeout = timeout.map(|time| {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         [seconds, i64::from(time.subsec_nanos())]
     });
-    let at = timeout.as_ref().map_or(ptr::null(), |time| time.as_ptr());
+    let at = timeout
+        .as_mut()
+        .map_or(ptr::null_mut(), |time| time.as_mut_ptr());
     let count = u64::try_from(list.len()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the list has `count` entries and is ours; two `i64` are a `timespec`; no mask is passed.
-    let ready = check(unsafe { libc::ppoll(list.as_mut_ptr(), count, at.cast(), ptr::null()) })?;
+    let ready = unsafe {
+        interruptible(
+            libc::SYS_ppoll,
+            [pointer(list.as_mut_ptr()), count, pointer(at)],
+        )
+    }?;
     for (entry, polled) in entries.iter_mut().zip(&list) {
         entry.found = polled.revents;
     }

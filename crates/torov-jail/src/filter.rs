@@ -24,6 +24,9 @@ const REQUESTS: &[u32] = &[
     0x4008_ae89, // KVM_SET_MSRS
     0x4008_ae90, // KVM_SET_CPUID2
     0x4188_aea7, // KVM_SET_XCRS
+    0x9000_aea4, // KVM_GET_XSAVE
+    0x5000_aea5, // KVM_SET_XSAVE
+    0x8040_ae9f, // KVM_GET_VCPU_EVENTS
     0x5401,      // TCGETS
     0x5413,      // TIOCGWINSZ
     0x541b,      // FIONREAD
@@ -53,6 +56,7 @@ impl Filter {
         filter.unless_equal(X86_64, Verdict::Kill);
         filter.load(NUMBER);
         filter.requests();
+        filter.nudges();
         if threads {
             filter.threads();
         }
@@ -120,6 +124,14 @@ impl Filter {
         for request in REQUESTS {
             self.if_equal(*request, Verdict::Allow);
         }
+        self.say(Verdict::Fail(1));
+    }
+
+    /// Signals to threads of this process, which is how they are interrupted, and to nobody else.
+    fn nudges(&mut self) {
+        self.only_for(libc::SYS_tgkill, 4);
+        self.load(ARGUMENT_0);
+        self.if_equal(std::process::id(), Verdict::Allow);
         self.say(Verdict::Fail(1));
     }
 
@@ -244,6 +256,19 @@ mod tests {
             decide(true, libc::SYS_ioctl, [0, 0x5412]),
             Verdict::Fail(1),
             "TIOCSTI"
+        );
+    }
+
+    #[test]
+    fn signals_go_to_this_process_only() {
+        let own = std::process::id();
+        let tgkill = |process: u32| decide(false, libc::SYS_tgkill, [process.into(), 1]);
+        assert_eq!(tgkill(own), Verdict::Allow);
+        assert_eq!(tgkill(own + 1), Verdict::Fail(1));
+        assert_eq!(tgkill(1), Verdict::Fail(1));
+        assert_eq!(
+            decide(true, libc::SYS_kill, [own.into(), 9]),
+            Verdict::Fail(1)
         );
     }
 

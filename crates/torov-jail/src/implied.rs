@@ -77,7 +77,18 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
         &[libc::SYS_openat2, libc::SYS_renameat2],
     ),
     (&["utimensat"], &[libc::SYS_openat2, libc::SYS_utimensat]),
-    (&["poll", "ppoll", "select", "pselect6"], &[libc::SYS_ppoll]),
+    (
+        &[
+            "poll",
+            "ppoll",
+            "select",
+            "pselect6",
+            "pause",
+            "rt_sigsuspend",
+            "rt_sigtimedwait",
+        ],
+        &[libc::SYS_ppoll],
+    ),
     (
         &["epoll_create", "epoll_create1"],
         &[libc::SYS_epoll_create1],

@@ -1,6 +1,7 @@
 //! Checked pointers: what a guest names by an address is copied, and lent to the host only as a [`Span`].
 
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicU32;
 
 use torov_abi::word::{page_down, size, wide};
 use torov_abi::{Errno, PAGE, USER_END};
@@ -203,6 +204,18 @@ impl Memory {
     /// As [`read`](Self::read).
     pub fn read_u64(&self, address: u64) -> Result<u64, Errno> {
         self.read_array(address).map(u64::from_le_bytes)
+    }
+
+    /// The aligned half word at `address`, which the program may write to.
+    ///
+    /// # Errors
+    /// `EFAULT` if it may not, `EINVAL` if the address is not aligned.
+    pub fn atomic_word(&self, address: u64) -> Result<&AtomicU32, Errno> {
+        if !address.is_multiple_of(4) {
+            return Err(Errno::EINVAL);
+        }
+        let frame = resolve(&mut self.lock(), self.ram(), address, true)?;
+        Ok(self.ram().shared_word(frame + address % PAGE))
     }
 
     /// Copies half a word out of the guest.

@@ -25,6 +25,8 @@ pub const NUMBER: u64 = 4;
 pub const ARGUMENTS: u64 = 8;
 /// Where the result is.
 pub const RESULT: u64 = 8;
+/// Where the address is that the thread goes on at, once it has left.
+pub const BACK: u64 = 56;
 /// Where the poller's sleep is told, from the start of the page.
 pub const PARKED: u64 = 0;
 /// Where the number of looks is, from the start of the page.

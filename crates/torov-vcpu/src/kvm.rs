@@ -1,19 +1,22 @@
 //! The back end for `/dev/kvm`: [`KvmMachine`] and its processors. Only documented interfaces are used.
 
+mod processor;
+
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_bindings::{
-    CpuId, Msrs, kvm_dtable, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
-    kvm_userspace_memory_region, kvm_xcr, kvm_xcrs,
+    CpuId, Msrs, kvm_dtable, kvm_msr_entry, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
+    kvm_xcr, kvm_xcrs,
 };
-use kvm_ioctls::{Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Kvm, SyncReg, VcpuFd, VmFd};
 use torov_abi::Errno;
 use torov_memory::{KERNEL_BASE, Memory, Slots};
 
-use crate::tables::{self, Desk, Frame};
-use crate::{Exit, Fault, Machine, Registers, Vcpu, VcpuError, cpuid, stubs};
+use self::processor::KvmVcpu;
+use crate::tables::{self, Desk};
+use crate::{Machine, Registers, Vcpu, VcpuError, cpuid, stubs};
 
 const IA32_STAR: u32 = 0xc000_0081;
 const IA32_LSTAR: u32 = 0xc000_0082;
@@ -23,8 +26,6 @@ const IA32_GS_BASE: u32 = 0xc000_0101;
 
 /// Flags that `syscall` clears: trap, interrupts, direction, port rights, nested task, alignment check.
 const FMASK: u64 = 0x0004_7700;
-
-const PAGE_FAULT: u64 = 14;
 
 /// A virtual machine of KVM.
 #[derive(Debug)]
@@ -137,15 +138,7 @@ impl Machine for KvmMachine {
             ],
         )?;
         fd.set_sync_valid_reg(SyncReg::Register);
-        let mut vcpu = KvmVcpu {
-            fd,
-            memory,
-            desk,
-            states,
-            registers: *registers,
-            seen: *registers,
-            inside: Inside::Program,
-        };
+        let mut vcpu = KvmVcpu::new(fd, memory, desk, states);
         vcpu.restart(registers, fs_base)?;
         Ok(Box::new(vcpu))
     }
@@ -251,239 +244,4 @@ fn system_registers(root: u64, desk: Desk, fs_base: u64, states: u64) -> kvm_sre
         efer: 0xd01,
         ..kvm_sregs::default()
     }
-}
-
-/// Where the processor is, as far as the monitor knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Inside {
-    /// In the program.
-    Program,
-    /// Behind the `out` of `ENTRY`: `sysret` goes back to `rcx` with the flags in `r11`.
-    Entry,
-    /// Behind the `out` of an exception: `iretq` goes back by the frame.
-    Vector,
-}
-
-/// A processor of KVM.
-#[derive(Debug)]
-struct KvmVcpu {
-    fd: VcpuFd,
-    memory: Arc<Memory>,
-    desk: Desk,
-    /// XCR0.
-    states: u64,
-    registers: Registers,
-    /// What the registers were when it came back.
-    seen: Registers,
-    inside: Inside,
-}
-
-impl Vcpu for KvmVcpu {
-    fn run(&mut self) -> Result<Exit, VcpuError> {
-        self.enter();
-        loop {
-            let port = match self.fd.run() {
-                Ok(VcpuExit::IoOut(port, _)) => port,
-                Ok(VcpuExit::Intr) => return Ok(self.interrupted()),
-                Ok(other) => {
-                    let what = format!("{other:?}");
-                    return Err(VcpuError(format!("the virtual machine stopped: {what}")));
-                }
-                Err(error) if error.errno() == libc::EINTR => return Ok(self.interrupted()),
-                // The monitor was changing the host's mapping of a page: the instruction is tried again.
-                Err(error) if [libc::EAGAIN, libc::EFAULT].contains(&error.errno()) => continue,
-                Err(error) => return Err(VcpuError(format!("the virtual machine fails: {error}"))),
-            };
-            return match port {
-                stubs::CALL_PORT => Ok(self.entered()),
-                stubs::FAULT_PORT => self.faulted(),
-                _ => Err(VcpuError(format!("a write to port {port:#x}"))),
-            };
-        }
-    }
-
-    fn registers(&self) -> &Registers {
-        &self.registers
-    }
-
-    fn registers_mut(&mut self) -> &mut Registers {
-        &mut self.registers
-    }
-
-    fn set_fs_base(&mut self, base: u64) -> Result<(), VcpuError> {
-        set_msrs(&self.fd, &[(IA32_FS_BASE, base)])
-    }
-
-    fn set_gs_base(&mut self, base: u64) -> Result<(), VcpuError> {
-        set_msrs(&self.fd, &[(IA32_GS_BASE, base)])
-    }
-
-    fn took_the_long_way(&self) -> bool {
-        self.inside == Inside::Vector
-    }
-
-    fn restart(&mut self, registers: &Registers, fs_base: u64) -> Result<(), VcpuError> {
-        let sregs = system_registers(self.memory.root(), self.desk, fs_base, self.states);
-        self.fd
-            .set_sregs(&sregs)
-            .map_err(failed("the system registers"))?;
-        let mut regs = kvm_regs {
-            rip: registers.rip,
-            rsp: registers.rsp,
-            rflags: registers.user_flags(),
-            ..kvm_regs::default()
-        };
-        store(registers, &mut regs);
-        self.fd.set_regs(&regs).map_err(failed("the registers"))?;
-        self.registers = *registers;
-        self.seen = *registers;
-        self.inside = Inside::Program;
-        Ok(())
-    }
-}
-
-impl KvmVcpu {
-    /// Hands the registers to the processor, if they have changed.
-    fn enter(&mut self) {
-        if self.registers == self.seen {
-            return;
-        }
-        let new = self.registers;
-        let regs = &mut self.fd.sync_regs_mut().regs;
-        store(&new, regs);
-        match self.inside {
-            Inside::Program => {
-                regs.rip = new.rip;
-                regs.rsp = new.rsp;
-                regs.rflags = new.user_flags();
-            }
-            Inside::Entry if simple(&self.seen, &new) => {
-                regs.rcx = new.rip;
-                regs.r11 = new.user_flags();
-            }
-            Inside::Entry => {
-                regs.rip = KERNEL_BASE + stubs::RETURN;
-                regs.rsp = tables::return_stack(self.desk);
-                self.leave_by_frame(&new);
-            }
-            Inside::Vector => self.leave_by_frame(&new),
-        }
-        self.fd.set_sync_dirty_reg(SyncReg::Register);
-    }
-
-    fn leave_by_frame(&self, new: &Registers) {
-        let frame = Frame::of(self.desk);
-        frame.write(self.memory.ram(), new.rip, new.user_flags(), new.rsp);
-    }
-
-    /// A signal came: wherever the processor is, the registers that the monitor holds are those of its last exit,
-    /// unless the program itself was running.
-    fn interrupted(&mut self) -> Exit {
-        let regs = self.fd.sync_regs().regs;
-        if regs.rip < KERNEL_BASE {
-            load(&regs, &mut self.registers);
-            self.registers.rip = regs.rip;
-            self.registers.rsp = regs.rsp;
-            self.registers.rflags = regs.rflags;
-            self.inside = Inside::Program;
-        }
-        self.seen = self.registers;
-        Exit::Interrupted
-    }
-
-    /// `syscall` reached its stub at privilege level 0.
-    fn entered(&mut self) -> Exit {
-        let regs = self.fd.sync_regs().regs;
-        load(&regs, &mut self.registers);
-        self.registers.rip = regs.rcx;
-        self.registers.rsp = regs.rsp;
-        self.registers.rflags = regs.r11;
-        self.seen = self.registers;
-        self.inside = Inside::Entry;
-        Exit::Call
-    }
-
-    fn faulted(&mut self) -> Result<Exit, VcpuError> {
-        let regs = self.fd.sync_regs().regs;
-        load(&regs, &mut self.registers);
-        let [vector, error, rip, selector, rflags, rsp, _] =
-            Frame::of(self.desk).read(self.memory.ram());
-        self.inside = Inside::Vector;
-        self.registers.rip = rip;
-        self.registers.rsp = rsp;
-        self.registers.rflags = rflags;
-        if selector & 3 != 3 {
-            let place = format!("exception {vector} at {rip:#x}, error {error:#x}");
-            return Err(VcpuError(format!("the monitor's stub failed: {place}")));
-        }
-        if vector == PAGE_FAULT && rip == KERNEL_BASE + stubs::ENTRY {
-            // `syscall` without a change of privilege: `rcx` and `r11` hold what it has saved.
-            self.registers.rip = regs.rcx;
-            self.registers.rflags = regs.r11;
-            self.seen = Registers {
-                rip,
-                ..self.registers
-            };
-            return Ok(Exit::Call);
-        }
-        self.seen = self.registers;
-        let address = if vector == PAGE_FAULT {
-            let sregs = self.fd.get_sregs();
-            sregs.map_err(|error| VcpuError(error.to_string()))?.cr2
-        } else {
-            0
-        };
-        let vector = u8::try_from(vector).map_err(|_| VcpuError("a vector over 255".to_owned()))?;
-        Ok(Exit::Fault(Fault {
-            vector,
-            error,
-            address,
-        }))
-    }
-}
-
-/// Whether `sysret` can go back with `new`: it leaves the stack alone, and loses `rcx` and `r11` as any call does.
-fn simple(old: &Registers, new: &Registers) -> bool {
-    old.rsp == new.rsp && old.rip == new.rip && old.rcx == new.rcx && old.r11 == new.r11
-}
-
-fn load(from: &kvm_regs, to: &mut Registers) {
-    *to = Registers {
-        rax: from.rax,
-        rbx: from.rbx,
-        rcx: from.rcx,
-        rdx: from.rdx,
-        rsi: from.rsi,
-        rdi: from.rdi,
-        rbp: from.rbp,
-        r8: from.r8,
-        r9: from.r9,
-        r10: from.r10,
-        r11: from.r11,
-        r12: from.r12,
-        r13: from.r13,
-        r14: from.r14,
-        r15: from.r15,
-        rip: to.rip,
-        rsp: to.rsp,
-        rflags: to.rflags,
-    };
-}
-
-fn store(from: &Registers, to: &mut kvm_regs) {
-    to.rax = from.rax;
-    to.rbx = from.rbx;
-    to.rcx = from.rcx;
-    to.rdx = from.rdx;
-    to.rsi = from.rsi;
-    to.rdi = from.rdi;
-    to.rbp = from.rbp;
-    to.r8 = from.r8;
-    to.r9 = from.r9;
-    to.r10 = from.r10;
-    to.r11 = from.r11;
-    to.r12 = from.r12;
-    to.r13 = from.r13;
-    to.r14 = from.r14;
-    to.r15 = from.r15;
 }

@@ -11,6 +11,7 @@
 //! the call it is. The same guest image works on both kinds of machine.
 
 pub mod cpuid;
+pub mod extended;
 pub mod kvm;
 mod registers;
 pub mod script;
@@ -29,7 +30,7 @@ pub enum Exit {
     Call,
     /// An exception.
     Fault(Fault),
-    /// A signal of the host, or a wish to stop.
+    /// Somebody wants the thread's attention.
     Interrupted,
 }
 
@@ -58,7 +59,8 @@ impl std::error::Error for VcpuError {}
 
 /// One processor with a thread of the program on it.
 pub trait Vcpu: Send {
-    /// Runs the program until it wants something. The registers are up to date then.
+    /// Runs the program until it wants something, or until the thread's line ([`torov_interrupt::Line`]) is raised. The
+    /// registers are up to date then.
     ///
     /// # Errors
     /// The machine cannot go on; the program is lost.
@@ -81,6 +83,27 @@ pub trait Vcpu: Send {
     /// # Errors
     /// What the virtual machine says.
     fn set_gs_base(&mut self, base: u64) -> Result<(), VcpuError>;
+
+    /// The bases of the `fs` and `gs` segments.
+    ///
+    /// # Errors
+    /// What the virtual machine says.
+    fn bases(&self) -> Result<[u64; 2], VcpuError>;
+
+    /// The parts of the processor's state that the program may have, as in XCR0.
+    fn states(&self) -> u64;
+
+    /// The floating-point and vector registers, as XSAVE lays them out (see [`extended`]).
+    ///
+    /// # Errors
+    /// What the virtual machine says.
+    fn extended(&self) -> Result<Vec<u8>, VcpuError>;
+
+    /// Sets them. Whatever an image says, no processor refuses it: it is put right before.
+    ///
+    /// # Errors
+    /// What the virtual machine says.
+    fn set_extended(&mut self, image: &[u8]) -> Result<(), VcpuError>;
 
     /// Whether the last call came as a page fault, for want of a change of privilege.
     fn took_the_long_way(&self) -> bool;

@@ -1,6 +1,6 @@
 //! [`Script`]: a processor without a machine, for tests of what stands above it.
 
-use crate::{Exit, Registers, Vcpu, VcpuError};
+use crate::{Exit, Registers, Vcpu, VcpuError, extended};
 
 /// What happens next: changes the registers as a program would, and exits. `None` ends the script.
 type Next = Box<dyn FnMut(&mut Registers) -> Option<Exit> + Send>;
@@ -10,6 +10,7 @@ pub struct Script {
     registers: Registers,
     next: Next,
     fs_base: u64,
+    extended: Vec<u8>,
 }
 
 impl Script {
@@ -19,6 +20,7 @@ impl Script {
             registers: Registers::default(),
             next: Box::new(next),
             fs_base: 0,
+            extended: extended::initial().to_vec(),
         }
     }
 
@@ -67,6 +69,23 @@ impl Vcpu for Script {
     }
 
     fn set_gs_base(&mut self, _: u64) -> Result<(), VcpuError> {
+        Ok(())
+    }
+
+    fn bases(&self) -> Result<[u64; 2], VcpuError> {
+        Ok([self.fs_base, 0])
+    }
+
+    fn states(&self) -> u64 {
+        0
+    }
+
+    fn extended(&self) -> Result<Vec<u8>, VcpuError> {
+        Ok(self.extended.clone())
+    }
+
+    fn set_extended(&mut self, image: &[u8]) -> Result<(), VcpuError> {
+        self.extended = extended::harmless(image, 0);
         Ok(())
     }
 

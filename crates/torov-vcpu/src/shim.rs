@@ -17,6 +17,9 @@ use torov_abi::PAGE;
 /// Where the instruction behind the shim's `syscall` is.
 pub const EXIT: u64 = 0x80 + 11;
 
+/// Where the way out by `syscall` begins.
+pub const LEAVE: u64 = 0x80;
+
 /// Where the trampolines begin.
 const SITES: u64 = 0x100;
 /// How long one is.
@@ -57,6 +60,8 @@ global_asm!(
     "cmp dword ptr gs:[0], 3",
     "jne 4b",
     "mov rax, qword ptr gs:[8]",
+    ".globl torov_shim_answered",
+    "torov_shim_answered:",
     "mov dword ptr gs:[0], 0",
     "jmp rcx",
     ".globl torov_shim_end",
@@ -66,6 +71,7 @@ global_asm!(
 
 unsafe extern "C" {
     static torov_shim_start: u8;
+    static torov_shim_answered: u8;
     static torov_shim_end: u8;
 }
 
@@ -76,6 +82,43 @@ pub fn code() -> &'static [u8] {
     let end = &raw const torov_shim_end;
     // SAFETY: both symbols bound the piece of read-only data above, which nobody writes to.
     unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
+}
+
+/// How far a thread that was interrupted in the shim, or in a trampoline, has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// In the trampoline that begins at this offset: nothing is done yet.
+    Site(u64),
+    /// It waits for its answer, or is about to: the call can be made by [`LEAVE`] as well.
+    Asking,
+    /// `rax` holds the answer; the slot is to be freed, and the thread goes on at `rcx`.
+    Answered,
+    /// The call has been made outside; the thread goes on where the slot's last word says.
+    Left,
+}
+
+/// How far a thread has come that was interrupted `offset` bytes behind the start of the shim, at less than a page.
+#[must_use]
+pub fn stage(offset: u64) -> Stage {
+    let answered = (&raw const torov_shim_answered).addr() - (&raw const torov_shim_start).addr();
+    match offset {
+        EXIT => Stage::Left,
+        _ if offset >= SITES => Stage::Site(SITES + (offset - SITES) / SITE * SITE),
+        _ if offset >= torov_abi::word::wide(answered) => Stage::Answered,
+        _ => Stage::Asking,
+    }
+}
+
+/// What a trampoline at `at` does: the number of the call, and where the thread goes on.
+#[must_use]
+pub fn read_trampoline(at: u64, code: [u8; 17]) -> (u64, u64) {
+    let word = |place: usize| {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&code[place..place + 4]);
+        u32::from_le_bytes(bytes)
+    };
+    let back = i64::from(word(8).cast_signed());
+    (word(1).into(), (at + 12).wrapping_add_signed(back))
 }
 
 /// A call site that can be patched: `mov eax, NUMBER; syscall`.
@@ -143,13 +186,21 @@ fn relative(from: u64, to: u64) -> Option<[u8; 4]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EXIT, SITES, Site, code};
+    use super::{EXIT, LEAVE, SITES, Site, Stage, code, read_trampoline, stage};
 
     #[test]
     fn the_exit_is_where_the_monitor_looks_for_it() {
         let exit = usize::try_from(EXIT).unwrap();
         assert_eq!(code()[exit - 2..exit], [0x0f, 0x05]);
         assert!(code().len() < usize::try_from(SITES).unwrap());
+        assert_eq!(
+            (stage(0), stage(LEAVE), stage(EXIT)),
+            (Stage::Asking, Stage::Asking, Stage::Left)
+        );
+        // The last instruction is `jmp rcx`, of two bytes.
+        let end = u64::try_from(code().len()).unwrap();
+        assert_eq!(stage(end - 2), Stage::Answered);
+        assert_eq!(stage(SITES + 30), Stage::Site(SITES + 24));
     }
 
     #[test]
@@ -170,6 +221,7 @@ mod tests {
         assert_eq!(0x40_1005_u64.wrapping_add_signed(jump.into()), at);
         let back = i32::from_le_bytes([code[8], code[9], code[10], code[11]]);
         assert_eq!((at + 12).wrapping_add_signed(back.into()), 0x40_1007);
+        assert_eq!(read_trampoline(at, code), (1, 0x40_1007));
         assert!(site.patch(0x7f00_0000_0000, 0).is_none(), "too far");
     }
 }

@@ -24,6 +24,9 @@ pub(crate) const RETURN: u64 = 16;
 /// Where the first of the exceptions goes; the others follow every 16 bytes.
 pub(crate) const VECTORS: u64 = 32;
 
+/// How many bytes lead back to the program behind the `out` of an exception.
+const WAY_OUT: u64 = 6;
+
 /// How many exceptions there are.
 pub(crate) const VECTOR_COUNT: u64 = 32;
 
@@ -63,6 +66,13 @@ unsafe extern "C" {
     static torov_stubs_end: u8;
 }
 
+/// Whether a processor at this place has told the monitor, or has been told where to go, and returns to the program.
+pub(crate) fn is_way_out(offset: u64) -> bool {
+    let behind_entry = ENTRY + 2;
+    let end = torov_abi::word::wide(code().len());
+    offset == behind_entry || offset == RETURN || (end - WAY_OUT..end).contains(&offset)
+}
+
 /// The code, which works at any address.
 pub(crate) fn code() -> &'static [u8] {
     let start = &raw const torov_stubs_start;
@@ -73,7 +83,7 @@ pub(crate) fn code() -> &'static [u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENTRY, RETURN, VECTOR_COUNT, VECTORS, code};
+    use super::{ENTRY, RETURN, VECTOR_COUNT, VECTORS, code, is_way_out};
 
     fn at(offset: u64) -> &'static [u8] {
         &code()[usize::try_from(offset).unwrap()..]
@@ -95,5 +105,15 @@ mod tests {
             );
         }
         assert!(code().len() < 4096);
+    }
+
+    #[test]
+    fn a_stub_is_on_its_way_out_behind_its_word() {
+        let end = u64::try_from(code().len()).unwrap();
+        assert_eq!(at(end - 6), [0x48, 0x83, 0xc4, 0x10, 0x48, 0xcf]);
+        assert_eq!(at(end - 8)[..2], [0xe6, 0x11]);
+        assert!(is_way_out(end - 6) && is_way_out(end - 2) && is_way_out(RETURN));
+        assert!(is_way_out(ENTRY + 2) && !is_way_out(ENTRY));
+        assert!(!is_way_out(end - 8) && !is_way_out(VECTORS) && !is_way_out(end));
     }
 }

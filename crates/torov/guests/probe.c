@@ -276,6 +276,8 @@ static void scribble(long count) {
 static void nonsense(long count, uint64_t seed) {
     char *scratch = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     static const long never[] = {SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigreturn, SYS_pause,
+                                 SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_rt_sigsuspend, SYS_rt_sigtimedwait,
+                                 SYS_alarm, SYS_setitimer, SYS_timer_settime,
                                  SYS_munmap, SYS_mprotect, SYS_mremap, SYS_brk, SYS_arch_prctl, SYS_clone, SYS_read,
                                  SYS_readv, SYS_pread64, SYS_preadv, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
                                  SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_accept, SYS_accept4, SYS_recvfrom,

@@ -8,6 +8,9 @@ use torov_policy::{Mode, Policy, Profile};
 
 use crate::failure::Failure;
 
+/// The calls for which the monitor starts a thread: a timer has one too.
+const CALLS_WITH_THREADS: [&str; 4] = ["clone", "alarm", "setitimer", "timer_settime"];
+
 /// The filter that a policy implies. The ring's poller is a thread.
 pub(crate) fn filter(policy: &Policy, has_ring: bool) -> Filter {
     let allowed = |name: &str| {
@@ -16,7 +19,7 @@ pub(crate) fn filter(policy: &Policy, has_ring: bool) -> Filter {
     };
     Filter::new(
         &torov_jail::implied_calls(allowed),
-        allowed("clone") || has_ring,
+        has_ring || CALLS_WITH_THREADS.iter().any(|name| allowed(name)),
     )
 }
 

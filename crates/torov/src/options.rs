@@ -24,7 +24,8 @@ Verbs:
   doctor    says what this machine can do
   presets   lists the presets for `allow`
 
-PROFILE is a file that ends in .toml or .json. Without one, the presets @start @stdio @time @threads @identity hold.
+PROFILE is a file that ends in .toml or .json. Without one, the presets @start @stdio @time @threads @signals
+@identity hold.
 
 Options:
   -a, --allow NAMES     allows more: names of calls and presets, separated by commas

@@ -22,13 +22,23 @@ use crate::watch::Watch;
 use crate::{guard, load, stack};
 
 /// The presets of a program without a profile.
-const PLAIN: [&str; 5] = ["@start", "@stdio", "@time", "@threads", "@identity"];
+const PLAIN: [&str; 6] = [
+    "@start",
+    "@stdio",
+    "@time",
+    "@threads",
+    "@signals",
+    "@identity",
+];
 
 /// How much memory a program may use if nobody says.
 const MEMORY: u64 = 64 << 20;
 
 /// Where the area of `mmap` ends, at most: below the stack and its guard.
 const MMAP_TOP: u64 = 0x7fef_0000_0000;
+
+/// Signals that the monitor hands on: SIGHUP, INT, QUIT, USR1, USR2, TERM, CONT, WINCH.
+const FROM_OUTSIDE: [i32; 8] = [1, 2, 3, 10, 12, 15, 18, 28];
 
 /// Runs the program of `command`. Comes back only if it could not be started.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
@@ -43,6 +53,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mounts = mounts(&profile, &folder)?;
     let limits = limits(&profile)?;
     let watch = Watch::new(command, &profile)?;
+    torov_interrupt::listen(&FROM_OUTSIDE)
+        .map_err(|error| Failure::own(format!("signals cannot be handled: {error}")))?;
 
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
     let memory = match profile.limits.memory.as_deref() {

@@ -222,6 +222,7 @@ pub(crate) fn limit_time(process: &Arc<Process>, profile: &Profile) -> Result<()
         let start = host::clock_get(clock).unwrap_or_default();
         let thread = std::thread::Builder::new().stack_size(64 << 10);
         let spawned = thread.spawn(move || {
+            torov_interrupt::shut();
             while host::sleep(clock, start + limit, true).is_err() {}
             process.end(&Ending::Limit(name, status));
         });

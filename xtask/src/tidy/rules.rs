@@ -4,7 +4,7 @@ use super::Finding;
 use super::source::{Source, has_word};
 
 /// The crates that may speak to the processor directly.
-const ARCHITECTURE: &[&str] = &["toro-arch", "toro-boot", "torov-vcpu"];
+const ARCHITECTURE: &[&str] = &["toro-arch", "toro-boot", "torov-interrupt", "torov-vcpu"];
 
 /// The crates that may have features.
 const FEATURES: &[&str] = &["toro", "toro-rt"];

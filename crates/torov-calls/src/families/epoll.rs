@@ -8,6 +8,7 @@ use torov_abi::word::{int, wide};
 use torov_host as host;
 use torov_policy::Subject;
 
+use super::signals::with_mask;
 use crate::Answer;
 use crate::context::Context;
 use crate::descriptors::{Class, Descriptor};
@@ -20,7 +21,10 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         },
         "epoll_create1" => |context, [flags, ..]| create(context, flags),
         "epoll_ctl" => control,
-        "epoll_wait" | "epoll_pwait" => wait,
+        "epoll_wait" => wait,
+        "epoll_pwait" => {
+            |context, args| with_mask(context, Some((args[4], args[5])), || wait(context, args))
+        }
         _ => return None,
     })
 }

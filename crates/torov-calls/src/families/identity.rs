@@ -32,7 +32,6 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "prlimit64" => prlimit,
         "getrlimit" => |context, [resource, at, ..]| prlimit(context, [0, resource, 0, at, 0, 0]),
         "sched_getaffinity" => sched_getaffinity,
-        "set_robust_list" => |context, _| says(context, 0),
         "getcpu" => getcpu,
         "prctl" => prctl,
         // Registers a place that the kernel would keep up to date at each switch; libraries do without.
@@ -46,6 +45,11 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
 
 /// The only user that there is.
 pub(crate) const USER: u64 = 1000;
+
+/// Who sends signals: the program itself, as `siginfo_t` has it.
+pub(crate) fn sender() -> u64 {
+    USER << 32 | u64::from(PID.unsigned_abs())
+}
 
 fn says(context: &Context<'_>, value: u64) -> Answer {
     context.permit(Subject::Nothing)?;

@@ -8,8 +8,9 @@ use torov_abi::word::{int, low};
 use torov_host::{self as host, Polled};
 use torov_policy::Subject;
 
+use super::signals::with_mask;
 use crate::Answer;
-use crate::context::{Context, timespec};
+use crate::context::{Context, timespec, word_at};
 use crate::descriptors::{Class, Descriptor};
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
@@ -18,9 +19,11 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
             let millis = u64::try_from(int(timeout)).ok();
             poll(context, at, count, millis.map(Duration::from_millis))
         },
-        "ppoll" => |context, [at, count, timeout, ..]| {
+        "ppoll" => |context, [at, count, timeout, mask, len, _]| {
             let timeout = timeout_at(context, timeout)?;
-            poll(context, at, count, timeout)
+            with_mask(context, Some((mask, len)), || {
+                poll(context, at, count, timeout)
+            })
         },
         "select" => select,
         "pselect6" => pselect,
@@ -104,16 +107,26 @@ fn select(context: &Context<'_>, [count, read, write, except, timeout, _]: [u64;
     } else {
         // A `struct timeval` counts microseconds.
         let mut bytes: [u8; 16] = context.memory().read_array(timeout)?;
-        let micros = crate::context::word_at(&bytes, 8);
+        let micros = word_at(&bytes, 8);
         bytes[8..].copy_from_slice(&micros.saturating_mul(1000).to_le_bytes());
         Some(timespec(&bytes)?)
     };
     choose(context, count, [read, write, except], timeout)
 }
 
-fn pselect(context: &Context<'_>, [count, read, write, except, timeout, _]: [u64; 6]) -> Answer {
+/// The last argument points to the address of a mask and its length.
+fn pselect(context: &Context<'_>, [count, read, write, except, timeout, mask]: [u64; 6]) -> Answer {
     let timeout = timeout_at(context, timeout)?;
-    choose(context, count, [read, write, except], timeout)
+    let mask = match mask {
+        0 => None,
+        at => {
+            let pair: [u8; 16] = context.memory().read_array(at)?;
+            Some((word_at(&pair, 0), word_at(&pair, 8)))
+        }
+    };
+    with_mask(context, mask, || {
+        choose(context, count, [read, write, except], timeout)
+    })
 }
 
 /// `select` as `poll`: three sets of bits, one for each number.

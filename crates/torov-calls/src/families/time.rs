@@ -58,7 +58,7 @@ fn clock_getres(context: &Context<'_>, [clock, at, ..]: [u64; 6]) -> Answer {
 }
 
 /// A time as seconds and microseconds.
-fn timeval(time: Duration) -> [u8; 16] {
+pub(crate) fn timeval(time: Duration) -> [u8; 16] {
     let mut bytes = to_timespec(time);
     bytes[8..].copy_from_slice(&u64::from(time.subsec_micros()).to_le_bytes());
     bytes

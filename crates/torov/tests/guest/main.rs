@@ -9,6 +9,7 @@ mod files;
 mod harness;
 mod machine;
 mod network;
+mod signals;
 mod tools;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         faults::CASES,
         files::CASES,
         network::CASES,
+        signals::CASES,
         tools::CASES,
     ];
     harness::main(&cases.concat())
