@@ -13,6 +13,7 @@ pub struct IoApic {
 const VERSION: u32 = 1;
 const REDIRECTION: u32 = 0x10;
 const ACTIVE_LOW: u32 = 1 << 13;
+const MASKED: u32 = 1 << 16;
 const NMI_DELIVERY: u32 = 4 << 8;
 
 impl IoApic {
@@ -51,6 +52,13 @@ impl IoApic {
         let polarity = if active_low { ACTIVE_LOW } else { 0 };
         self.write(register + 1, target << 24);
         self.write(register, u32::from(vector) | polarity);
+    }
+
+    /// Keeps global interrupt `gsi` from the cores, or lets it come again. Edges meanwhile are lost.
+    pub fn mask(self, gsi: u32, is_masked: bool) {
+        let register = REDIRECTION + 2 * (gsi - self.first_gsi);
+        let others = self.read(register) & !MASKED;
+        self.write(register, if is_masked { others | MASKED } else { others });
     }
 
     /// Sends global interrupt `gsi` to the core with APIC id `target` as one that cannot be masked, on each rising edge.

@@ -131,6 +131,13 @@ fn route_line(gsi: u32, vector: Vector, active_low: bool) -> Result<(), RouteErr
     Ok(())
 }
 
+/// Keeps interrupt line `gsi` from its core, or lets it come again.
+fn mask_line(gsi: u32, is_masked: bool) {
+    if let Ok(ioapic) = find_line(gsi) {
+        ioapic.mask(gsi, is_masked);
+    }
+}
+
 /// Sends the rising edges of interrupt line `gsi` to the running core as interrupts that cannot be masked: for a debugger.
 ///
 /// # Errors
@@ -140,6 +147,7 @@ pub fn route_line_as_nmi(gsi: u32) -> Result<(), RouteError> {
     Ok(())
 }
 
+#[inline(never)]
 fn find_line(gsi: u32) -> Result<IoApic, RouteError> {
     let ioapics = IOAPICS.get().map_or(&[][..], Vec::as_slice);
     let ioapic = ioapics.iter().find(|ioapic| ioapic.owns(gsi));

@@ -12,7 +12,6 @@ const MSIX: u8 = 0x11;
 const APIC: u32 = 0xfee0_0000;
 /// Bytes of a table entry: address, data, control.
 const ENTRY: u16 = 16;
-const MASKED: u32 = 1;
 /// Message control: interrupts are on, and all entries are masked.
 const ENABLE: u16 = 1 << 15;
 const MASK_ALL: u16 = 1 << 14;
@@ -47,6 +46,9 @@ pub struct Msix {
 }
 
 impl Msix {
+    /// What masks an entry in its [control register](Self::control).
+    pub const MASKED: u32 = 1;
+
     /// Finds the table in the list of capabilities of `function`, and maps it.
     ///
     /// # Errors
@@ -108,12 +110,20 @@ impl Msix {
 
     /// Keeps entry `entry` from raising interrupts; one that comes meanwhile stays pending in the device.
     pub fn mask(&self, entry: u16) {
-        self.set_mask(entry, MASKED);
+        self.set_mask(entry, Self::MASKED);
     }
 
     /// Lets entry `entry` raise interrupts.
     pub fn unmask(&self, entry: u16) {
         self.set_mask(entry, 0);
+    }
+
+    /// The register that masks entry `entry`, by [`MASKED`](Self::MASKED) in it: for the core that the entry interrupts, which may use it at
+    /// any time.
+    pub fn control(&self, entry: u16) -> Option<Registers> {
+        (entry < self.entries)
+            .then(|| self.table.part(usize::from(entry * ENTRY) + 12, 4))
+            .flatten()
     }
 
     fn set_mask(&self, entry: u16, mask: u32) {
@@ -157,7 +167,7 @@ mod tests {
         assert!(msix.set(1, 5, 0x42));
         let entry = |n: usize| [0, 4, 8, 12].map(|at| msix.table.read::<u32>(n * 16 + at));
         assert_eq!(entry(1), [0xfee0_5000, 0, 0x42, 0]);
-        assert_eq!(entry(0), [0, 0, 0, MASKED]);
+        assert_eq!(entry(0), [0, 0, 0, Msix::MASKED]);
         assert!(!msix.set(3, 0, 0x42), "there are three entries");
         assert!(!msix.set(0, 256, 0x42), "the id has eight bits");
     }

@@ -14,6 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use toro_dev::block::BlockInfo;
+use toro_pci::Registers;
 use toro_virtio::{DeviceType, Interrupts, Message, Queue, QueueShare, Transport};
 
 use crate::device::VirtioBlk;
@@ -24,14 +25,21 @@ use crate::together::Together;
 #[derive(Debug)]
 pub struct FurtherQueue {
     queue: Queue,
+    /// What masks its message.
+    mask: Option<Registers>,
     info: BlockInfo,
     together: Arc<Together>,
 }
 
 impl FurtherQueue {
-    pub(crate) fn new(queue: Queue, info: BlockInfo, together: Arc<Together>) -> Self {
+    pub(crate) fn new(
+        (queue, mask): (Queue, Option<Registers>),
+        info: BlockInfo,
+        together: Arc<Together>,
+    ) -> Self {
         Self {
             queue,
+            mask,
             info,
             together,
         }
@@ -39,18 +47,19 @@ impl FurtherQueue {
 
     /// The disk for this core, which takes the interrupts of the queue by `interrupts`.
     pub fn open(self, interrupts: Box<dyn Interrupts>) -> VirtioBlk {
-        let share = QueueShare::new(DeviceType::BLOCK, interrupts);
+        let masks = self.mask.into_iter().collect();
+        let share = QueueShare::new(DeviceType::BLOCK, interrupts, masks);
         VirtioBlk::new(Box::new(share), self.queue, self.info, self.together)
     }
 }
 
-/// Sets up a queue for each of `cores`, until the device has none left that a request fits into.
+/// Sets up a queue for each of `cores`, with what masks its message, until the device has none left that a request fits into.
 pub(crate) fn further(
     transport: &mut dyn Transport,
     size: u16,
     features: u64,
     cores: &[Message],
-) -> Vec<Queue> {
+) -> Vec<(Queue, Option<Registers>)> {
     let mut queues = Vec::new();
     for (index, message) in (1..).zip(cores) {
         let queue = Queue::new_for(transport, index, size, features, *message);
@@ -59,7 +68,7 @@ pub(crate) fn further(
             Ok(queue)
         });
         match fits {
-            Ok(queue) => queues.push(queue),
+            Ok(queue) => queues.push((queue, transport.message_mask(*message))),
             Err(reason) => {
                 log::warn!("blk: {index} queues of {}: {reason}", cores.len() + 1);
                 break;

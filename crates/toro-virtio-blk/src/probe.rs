@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use toro_dev::block::BlockInfo;
+use toro_pci::Registers;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC};
 use toro_virtio::{DeviceType, Message, NegotiateError, Queue, SetQueueError, Transport, device};
 
@@ -125,7 +126,7 @@ impl VirtioBlk {
 }
 
 /// The first queue, what the disk is, and the further queues.
-type Started = (Queue, BlockInfo, Vec<Queue>);
+type Started = (Queue, BlockInfo, Vec<(Queue, Option<Registers>)>);
 
 fn start(
     transport: &mut dyn Transport,

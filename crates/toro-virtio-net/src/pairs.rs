@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use toro_mem::{DmaBuf, OutOfMemory};
+use toro_pci::Registers;
 use toro_virtio::{
     Buffer, Chain, DeviceError, DeviceType, Interrupts, Message, Queue, QueueShare, Transport,
     device,
@@ -82,6 +83,8 @@ impl core::error::Error for ControlError {}
 pub struct Pair {
     receive: Queue,
     transmit: Queue,
+    /// What masks their messages.
+    masks: Vec<Registers>,
     agreed: Agreed,
 }
 
@@ -98,7 +101,7 @@ impl Pair {
         };
         let mut parts = filled(self.receive, self.transmit, agreed)?;
         parts.receive.notify_if_needed();
-        let share = QueueShare::new(DeviceType::NET, interrupts);
+        let share = QueueShare::new(DeviceType::NET, interrupts, self.masks);
         Ok(VirtioNet::new(Box::new(share), parts))
     }
 }
@@ -159,9 +162,16 @@ fn start(
                 Queue::new_for(transport, number, size, agreed.features, message)
                     .map_err(ProbeError::Queue)
             };
+            let receive = queue(2 * index, config.rx_buffers, messages.receive)?;
+            let transmit = queue(2 * index + 1, config.tx_buffers, messages.transmit)?;
+            let masks = [messages.receive, messages.transmit];
+            let masks = masks
+                .iter()
+                .filter_map(|message| transport.message_mask(*message));
             pairs.push(Pair {
-                receive: queue(2 * index, config.rx_buffers, messages.receive)?,
-                transmit: queue(2 * index + 1, config.tx_buffers, messages.transmit)?,
+                receive,
+                transmit,
+                masks: masks.collect(),
                 agreed,
             });
         }

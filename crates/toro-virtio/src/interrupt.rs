@@ -33,9 +33,15 @@ pub trait Interrupts {
     /// Fails if the core has no vector left or the machine has no such line.
     fn line(&mut self, gsi: u32) -> Result<(), RouteError>;
 
-    /// How many messages have come ever, of those that were taken here; wraps.
+    /// How many interrupts have come ever, of those that were taken here: messages, and of a line those that were this device's or
+    /// nobody's; wraps.
     fn arrivals(&self) -> u32 {
         0
+    }
+
+    /// Masks the line, for all who share it, until what is returned is woken; `None` without a line.
+    fn mask_line(&self) -> Option<Waker> {
+        None
     }
 
     /// Makes every vector and line taken here wake `waker`, in place of the one before.
@@ -84,7 +90,12 @@ impl Interrupts for CoreInterrupts {
 
     fn arrivals(&self) -> u32 {
         let arrivals = self.vectors.iter().copied().map(toro_irq::arrivals);
-        arrivals.fold(0, u32::wrapping_add)
+        let of_line = self.line.as_ref().map_or(0, LineShare::arrivals);
+        arrivals.fold(of_line, u32::wrapping_add)
+    }
+
+    fn mask_line(&self) -> Option<Waker> {
+        self.line.as_ref().map(LineShare::mask)
     }
 
     fn bind(&self, waker: &Waker) {

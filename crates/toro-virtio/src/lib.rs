@@ -24,6 +24,7 @@ pub mod interrupt;
 pub mod mmio;
 pub mod pci;
 pub mod queue;
+mod rest;
 pub mod ring;
 mod share;
 pub mod slot;

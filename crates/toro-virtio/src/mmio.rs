@@ -9,6 +9,7 @@ use core::task::Waker;
 use toro_pci::{MapDevice, Registers};
 
 use crate::interrupt::{Interrupts, acknowledge};
+use crate::rest::{Rest, Stage};
 use crate::ring::Layout;
 use crate::slot::MmioSlot;
 use crate::transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport};
@@ -76,6 +77,8 @@ pub struct MmioTransport {
     irq: u32,
     has_line: bool,
     interrupts: Box<dyn Interrupts>,
+    /// While its line is masked.
+    rest: Rest,
 }
 
 impl MmioTransport {
@@ -119,6 +122,7 @@ impl MmioTransport {
             irq: slot.irq,
             has_line: false,
             interrupts,
+            rest: Rest::new(),
         })
     }
 }
@@ -199,6 +203,19 @@ impl Transport for MmioTransport {
             }
             status
         })
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.interrupts.arrivals()
+    }
+
+    fn rest(&mut self, _: &Waker) -> bool {
+        let end = self.interrupts.mask_line();
+        end.inspect(|end| self.rest.begin(end)).is_some()
+    }
+
+    fn is_resting(&mut self) -> bool {
+        self.rest.stage() == Stage::Going
     }
 
     fn wake_on_interrupt(&mut self, waker: &Waker) {

@@ -9,14 +9,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
-use core::time::Duration;
 
 use toro_irq::RouteError;
 use toro_pci::{BarError, Function, MapDevice, Msix, Registers};
-use toro_time::Instant;
 
 use crate::interrupt::{Interrupts, Message, acknowledge};
 use crate::pci::group::Place;
+use crate::rest::{Rest, Stage};
 use crate::ring::Layout;
 use crate::transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport};
 
@@ -27,9 +26,6 @@ pub const VENDOR: u16 = 0x1af4;
 
 /// No MSI-X entry: what the device answers if it cannot attach one.
 const NO_VECTOR: u16 = 0xffff;
-
-/// How long interrupts are masked that come without work.
-const REST: Duration = Duration::from_millis(10);
 
 /// Registers of the common configuration (4.1.4.3).
 mod common {
@@ -122,8 +118,8 @@ pub struct PciTransport {
     own: usize,
     /// Queues that have an interrupt since the last reset; those beyond the table share its last entry.
     attached: u16,
-    /// Until when its interrupts are masked, if they are.
-    rest: Option<Instant>,
+    /// While its interrupts are masked.
+    rest: Rest,
 }
 
 impl PciTransport {
@@ -188,7 +184,7 @@ impl PciTransport {
             messages: Vec::new(),
             own: 0,
             attached: 0,
-            rest: None,
+            rest: Rest::new(),
         })
     }
 
@@ -216,16 +212,15 @@ impl PciTransport {
     }
 
     /// Masks the messages to this core, or lets them come again.
-    fn mask(&self, is_masked: bool) -> bool {
+    fn mask(&self, is_masked: bool) {
         let Signal::Messages(msix) = &self.signal else {
-            return false;
+            return;
         };
         let set = if is_masked { Msix::mask } else { Msix::unmask };
         // Those that were taken first are our own.
         (0..self.attached)
             .take(self.own)
             .for_each(|entry| set(msix, entry));
-        true
     }
 
     /// Attaches the interrupt of the selected queue, and with the first one that of the configuration.
@@ -378,25 +373,30 @@ impl Transport for PciTransport {
     }
 
     fn rest(&mut self, waker: &Waker) -> bool {
-        if !self.mask(true) {
-            return false;
+        if let Signal::Line = self.signal {
+            // The end of the while unmasks the line, whatever becomes of this device.
+            let end = self.interrupts.mask_line();
+            return end.inspect(|end| self.rest.begin(end)).is_some();
         }
-        let end = Instant::now() + REST;
-        self.rest = Some(end);
-        toro_time::wake_at(end, waker);
+        self.mask(true);
+        self.rest.begin(waker);
         true
     }
 
     fn is_resting(&mut self) -> bool {
-        let Some(end) = self.rest else {
-            return false;
-        };
-        if Instant::now() < end {
-            return true;
+        let stage = self.rest.stage();
+        if stage == Stage::Over {
+            self.mask(false);
         }
-        self.rest = None;
-        self.mask(false);
-        false
+        stage == Stage::Going
+    }
+
+    fn message_mask(&self, message: Message) -> Option<Registers> {
+        let Signal::Messages(msix) = &self.signal else {
+            return None;
+        };
+        let entry = self.messages.iter().position(|known| *known == message)?;
+        msix.control(u16::try_from(entry).ok()?)
     }
 
     fn wake_on_interrupt(&mut self, waker: &Waker) {

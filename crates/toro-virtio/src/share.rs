@@ -1,13 +1,15 @@
 //! [`QueueShare`]: some queues of a device on a core that does not own it.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 use core::task::Waker;
 
-use toro_pci::Registers;
+use toro_pci::{Msix, Registers};
 
 use crate::interrupt::Interrupts;
+use crate::rest::{Rest, Stage};
 use crate::ring::Layout;
 use crate::transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport, status};
 
@@ -19,15 +21,29 @@ use crate::transport::{Causes, DeviceType, Doorbell, SetQueueError, Transport, s
 pub struct QueueShare {
     device_type: DeviceType,
     interrupts: Box<dyn Interrupts>,
+    /// What masks its messages.
+    masks: Vec<Registers>,
+    rest: Rest,
 }
 
 impl QueueShare {
-    /// The share of a device of this type whose queues interrupt by `interrupts`, which are this core's.
-    pub fn new(device_type: DeviceType, interrupts: Box<dyn Interrupts>) -> Self {
+    /// The share of a device of this type whose queues interrupt by `interrupts`, which are this core's, and are masked by `masks`, as
+    /// [`message_mask`](Transport::message_mask) names them.
+    pub fn new(
+        device_type: DeviceType,
+        interrupts: Box<dyn Interrupts>,
+        masks: Vec<Registers>,
+    ) -> Self {
         Self {
             device_type,
             interrupts,
+            masks,
+            rest: Rest::new(),
         }
+    }
+
+    fn mask(&self, value: u32) {
+        self.masks.iter().for_each(|mask| mask.write(0, value));
     }
 }
 
@@ -70,6 +86,27 @@ impl Transport for QueueShare {
             queue: true,
             config: false,
         }
+    }
+
+    fn arrivals(&self) -> u32 {
+        self.interrupts.arrivals()
+    }
+
+    fn rest(&mut self, waker: &Waker) -> bool {
+        if self.masks.is_empty() {
+            return false;
+        }
+        self.mask(Msix::MASKED);
+        self.rest.begin(waker);
+        true
+    }
+
+    fn is_resting(&mut self) -> bool {
+        let stage = self.rest.stage();
+        if stage == Stage::Over {
+            self.mask(0);
+        }
+        stage == Stage::Going
     }
 
     fn wake_on_interrupt(&mut self, waker: &Waker) {

@@ -5,7 +5,8 @@
 //! a look that found work      -4           after it: listened to again, and masked sooner
 //! ```
 //! A driver says [`worked`](Storm::worked) when it has found something, and calls [`look`](Storm::look) before it looks at its rings and
-//! parks: what comes while its interrupts are masked is found at the latest when the while is over.
+//! parks: what comes while its interrupts are masked is found at the latest when the while is over. A message is masked for its queue alone, a
+//! line for all who share it, who are then woken by the clock too ([`toro_irq::LineShare`]).
 
 use core::task::Waker;
 

@@ -181,13 +181,13 @@ pub trait Transport {
     /// parks, or the line stays up and no edge ever comes again. Costs nothing where interrupts are messages.
     fn acknowledge(&mut self) -> Causes;
 
-    /// How many messages of the device have come to this core ever; wraps. None where it interrupts by a line, which cannot be masked for one
-    /// of those who share it.
+    /// How many interrupts of the device have come to this core ever; wraps. Of a line those that were this device's, or nobody's.
     fn arrivals(&self) -> u32 {
         0
     }
 
-    /// Masks the interrupts of the device for a while, after which `waker` is woken; `false` if that cannot be done.
+    /// Masks the interrupts of the device for a while, after which `waker` is woken; `false` if that cannot be done. A line is masked for all
+    /// who share it, and all of them are woken at the end.
     fn rest(&mut self, waker: &Waker) -> bool {
         let _ = waker;
         false
@@ -196,6 +196,12 @@ pub trait Transport {
     /// Whether that while is not over; once it is, the interrupts come again.
     fn is_resting(&mut self) -> bool {
         false
+    }
+
+    /// The register by which the core of a foreign `message` masks it ([`Msix`](toro_pci::Msix)); `None` where there is none.
+    fn message_mask(&self, message: Message) -> Option<Registers> {
+        let _ = message;
+        None
     }
 
     /// Makes every interrupt of the device wake `waker`, in place of the one before.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use toro_irq::RouteError;
-use toro_pci::{Address, BarError, ConfigSpace, Function, Part, Registers};
+use toro_pci::{Address, BarError, ConfigSpace, Function, Msix, Part, Registers};
 use toro_virtio::interrupt::Message;
 use toro_virtio::pci::Group;
 use toro_virtio::ring::Layout;
@@ -329,6 +329,34 @@ mod pci {
         let entry = [0x10, 0x14, 0x18, 0x1c].map(|at| machine.table.read::<u32>(at));
         assert_eq!(entry, [0xfee0_2000, 0, 0x42, 0]);
         assert!(interrupts.lines.borrow().is_empty());
+    }
+
+    #[test]
+    fn messages_of_other_cores_are_masked_by_registers_of_their_own() {
+        let machine = Machine::new();
+        let mut transport = machine.open(&FakeInterrupts::default()).expect("modern");
+        let lent = |core| Message {
+            apic_id: core,
+            vector: 0x50,
+        };
+        machine.registers.write(0x1c, 0u16);
+        transport.set_queue(0, &LAYOUT).expect("it is free");
+        for core in [1, 2] {
+            machine.registers.write(0x1c, 0u16);
+            let queue = u16::try_from(core).expect("small");
+            let set = transport.set_queue_for(queue, &LAYOUT, lent(core));
+            set.expect("it is free, and there are three entries");
+        }
+        assert_eq!(transport.messages_left(), 0);
+        let control = |entry: usize| machine.table.read::<u32>(16 * entry + 12);
+        for (entry, core) in [(1, 1), (2, 2)] {
+            let mask = transport.message_mask(lent(core)).expect("it has one");
+            mask.write(0, Msix::MASKED);
+            assert_eq!(control(entry), Msix::MASKED);
+            assert_eq!(control(3 - entry), 0, "the other core is not disturbed");
+            mask.write(0, 0u32);
+        }
+        assert!(transport.message_mask(lent(3)).is_none(), "nobody has that");
     }
 
     #[test]

@@ -35,6 +35,8 @@ type Scenarios = fn(&Arc<Vec<u8>>) -> Vec<Scenario>;
 
 /// The case of an image whose own disk lies while it is used.
 const OWN: &str = "its own, in the middle of its work";
+/// The case of a disk whose only way to interrupt is a line.
+const LINE: &str = "a storm on the line of a disk without messages";
 /// So many requests are carried out before.
 const HONEST: usize = 40;
 
@@ -43,6 +45,10 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     let name = case(KIND, OWN);
     if tally.wants(&name) {
         tally.record(&name, own(workspace));
+    }
+    let name = case(KIND, LINE);
+    if tally.wants(&name) {
+        tally.record(&name, line(workspace));
     }
     let all: [Scenarios; 2] = [scenarios, slow_scenarios];
     let nothing = Arc::new(Vec::new());
@@ -89,6 +95,11 @@ fn scenarios(bytes: &Arc<Vec<u8>>) -> Vec<Scenario> {
         Scenario::new("a storm of interrupts", disk(0, Lie::Storm))
             .says(MOUNTED)
             .says("blk: interrupts without work")
+            .lies(100),
+        Scenario::new("a storm on an interrupt line", disk(0, Lie::Storm))
+            .with(",vectors=0")
+            .says("no msi-x capability; using interrupt line")
+            .says(MOUNTED)
             .lies(100),
         Scenario::new("a size that never rests", disk(0, Lie::Restless))
             .says(MOUNTED)
@@ -156,7 +167,7 @@ fn besiege(workspace: &Workspace, scenarios: Scenarios) -> Result<Siege> {
     let mounts =
         (1..=scenarios.len()).map(|number| format!(" mount=/lie{number}:fat:blk{number}:optional"));
     let mounts: String = mounts.collect();
-    start(workspace, scenarios, 1, |wish| {
+    start(workspace, Machine::Pc, scenarios, 1, |wish| {
         wish.append.push_str(&mounts)
     })
 }
@@ -172,20 +183,25 @@ fn volume(workspace: &Workspace) -> Result<Arc<Vec<u8>>> {
 /// Boots the image with liars, the first of which is disk number `first`.
 fn start(
     workspace: &Workspace,
+    machine: Machine,
     scenarios: Vec<Scenario>,
     first: usize,
     change: impl FnOnce(&mut Wish),
 ) -> Result<Siege> {
     let image = build::build(workspace, IMAGE, Profile::Release)?;
     let package = workspace.appliance(IMAGE)?;
-    let mut wish = Wish::of(package, Machine::Pc)?;
+    let mut wish = Wish::of(package, machine)?;
     let forward = Forward::from_free_port(7000)?;
     wish.ports = vec![forward];
     wish.append.push_str(" log=info");
     change(&mut wish);
     let mut vm = wish.vm(workspace, package, &image)?;
-    let device = "-device vhost-user-blk-pci,disable-legacy=on,num-queues=1,chardev=liar#";
-    let attacks = arm(workspace, &mut vm, KIND, scenarios, first, device)?;
+    let device = match machine {
+        Machine::Microvm => "vhost-user-blk",
+        _ => "vhost-user-blk-pci,disable-legacy=on",
+    };
+    let device = format!("-device {device},num-queues=1,chardev=liar#");
+    let attacks = arm(workspace, &mut vm, KIND, scenarios, first, &device)?;
     let running = Running::start(&vm.command())?;
     running.wait_for(0, "listening on port 7000")?;
     Ok(Siege {
@@ -200,7 +216,7 @@ fn own(workspace: &Workspace) -> Result<()> {
     let lie = Lie::Ring(RingLie::IdOutOfRange);
     let disk = Disk::new(volume(workspace)?, HONEST, lie);
     let scenario = Scenario::new(OWN, disk).says("blk: given up: the device returns chain");
-    let mut siege = start(workspace, vec![scenario], 0, |wish| {
+    let mut siege = start(workspace, Machine::Pc, vec![scenario], 0, |wish| {
         wish.disks = Disks::Given(Vec::new());
     })?;
     let mut client = connect(&siege)?;
@@ -218,6 +234,22 @@ fn own(workspace: &Workspace) -> Result<()> {
     ensure!(count.starts_with("count "), "it says {count}");
     let (scenario, liar) = &siege.attacks[0];
     happens(&siege.running, scenario, liar, Instant::now() + PATIENCE)?;
+    siege.check_calm()
+}
+
+/// A disk of microvm, whose interrupt is a line, storms: the line is masked at times, and the disk is used all the same.
+fn line(workspace: &Workspace) -> Result<()> {
+    let disk = Disk::new(volume(workspace)?, 0, Lie::Storm);
+    let scenario = Scenario::new(LINE, disk)
+        .says("blk: interrupts without work; from now on they are masked at times")
+        .says(MOUNTED)
+        .lies(100);
+    let mut siege = start(workspace, Machine::Microvm, vec![scenario], 1, |wish| {
+        wish.append.push_str(" mount=/lie1:fat:blk1:optional");
+    })?;
+    let (scenario, liar) = &siege.attacks[0];
+    happens(&siege.running, scenario, liar, Instant::now() + PATIENCE)?;
+    appends(&siege)?;
     siege.check_calm()
 }
 
