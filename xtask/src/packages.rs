@@ -20,6 +20,14 @@ pub(crate) fn kernel(folder: &Path) -> Result<PathBuf> {
     unpack(folder, "kernel", std::slice::from_ref(image))
 }
 
+/// The name of the package with the source of Debian's kernel.
+pub(crate) fn kernel_source() -> Result<String> {
+    let meta = "linux-source";
+    let mut named = dependencies(meta)?.into_iter();
+    let source = named.find(|name| name.starts_with("linux-source-"));
+    source.with_context(|| format!("{meta} names no source: run `apt-get update`"))
+}
+
 /// The package of a server with all the libraries it may need, unpacked below `folder`.
 pub(crate) fn server(folder: &Path, package: &str) -> Result<PathBuf> {
     let mut found = BTreeSet::from([package.to_owned()]);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::guests::{self, Kit};
+use super::linux_guest::Server;
+use super::linux_kernel::Kernel;
 use super::plugin::Plugin;
 use super::report::Report;
 use super::stats::paired_difference;
@@ -68,7 +70,7 @@ impl Kits {
                 .then(|| Kit::server(workspace, folder, "web-server", 1))
                 .transpose()?,
             linux: (!common.no_reference)
-                .then(|| Kit::linux(folder))
+                .then(|| Kit::linux(folder, Server::Nginx, Kernel::Debian))
                 .transpose()?,
         })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::linux_guest::{LinuxGuest, Server};
+use super::linux_kernel::Kernel;
 use super::probe::Question;
 use super::rounds::Peer;
 use super::vm::{Guest, Vm};
@@ -22,11 +23,6 @@ const MEMORY: u64 = 256;
 /// Under TCG, Linux now and then resets in its first moments on microvm. That must not end a comparison; an image
 /// of ours gets no second chance.
 const FORGIVEN: u32 = 3;
-/// They name the references in every result.
-pub(crate) const REDIS: &str = "redis-server on Linux (Debian cloud kernel)";
-pub(crate) const IO: &str = "Linux (Debian cloud kernel)";
-pub(crate) const LINUX: &str = "nginx on Linux (Debian cloud kernel)";
-
 /// What a guest has besides memory, a processor and a card.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hardware {
@@ -45,6 +41,7 @@ pub(crate) struct Kit {
     is_linux: bool,
     serves: bool,
     question: Question,
+    /// Its name in every result; none for ours.
     reference: &'static str,
     hardware: Hardware,
     /// The image before it was stripped.
@@ -110,25 +107,48 @@ impl Kit {
     }
 
     /// The reference for `resp`: redis-server on Linux.
-    pub(crate) fn redis(folder: &Path) -> Result<Self> {
-        let linux = LinuxGuest::prepare(&folder.join("linux-redis"), Server::Redis)?;
-        let kit = Self::new("Linux", linux.kernel, true);
+    pub(crate) fn redis(folder: &Path, kernel: Kernel) -> Result<Self> {
+        let kit = Self::reference_of(folder, Server::Redis, kernel)?;
         Ok(Self {
-            initrd: Some(linux.initrd),
-            is_linux: true,
             question: probe::RESP,
-            reference: REDIS,
             ..kit
         })
     }
 
-    /// The reference: nginx on Linux.
-    pub(crate) fn linux(folder: &Path) -> Result<Self> {
-        let linux = LinuxGuest::prepare(&folder.join("linux"), Server::Nginx)?;
+    /// The reference for web servers: a server on Linux.
+    pub(crate) fn linux(folder: &Path, server: Server, kernel: Kernel) -> Result<Self> {
+        Self::reference_of(folder, server, kernel)
+    }
+
+    /// `server` alone on Linux, made in a folder of its own below `folder`.
+    fn reference_of(folder: &Path, server: Server, kernel: Kernel) -> Result<Self> {
+        let (place, reference) = match (server, kernel) {
+            (Server::Nginx, Kernel::Debian) => ("linux", "nginx on Linux (Debian cloud kernel)"),
+            (Server::Nginx, Kernel::Stripped) => {
+                ("linux-nginx-stripped", "nginx on Linux (stripped kernel)")
+            }
+            (Server::Epoll, Kernel::Debian) => {
+                ("linux-epoll", "epoll server on Linux (Debian cloud kernel)")
+            }
+            (Server::Epoll, Kernel::Stripped) => (
+                "linux-epoll-stripped",
+                "epoll server on Linux (stripped kernel)",
+            ),
+            (Server::Redis, Kernel::Debian) => {
+                ("linux-redis", "redis-server on Linux (Debian cloud kernel)")
+            }
+            (Server::Redis, Kernel::Stripped) => (
+                "linux-redis-stripped",
+                "redis-server on Linux (stripped kernel)",
+            ),
+            (Server::Io, _) => ("linux-io", "Linux (Debian cloud kernel)"),
+        };
+        let linux = LinuxGuest::prepare(&folder.join(place), server, kernel)?;
         let kit = Self::new("Linux", linux.kernel, true);
         Ok(Self {
             initrd: Some(linux.initrd),
             is_linux: true,
+            reference,
             ..kit
         })
     }
@@ -144,7 +164,7 @@ impl Kit {
             is_linux: false,
             serves,
             question: probe::HTTP,
-            reference: LINUX,
+            reference: "",
             hardware: Hardware::default(),
         }
     }
@@ -170,14 +190,10 @@ impl Kit {
 
     /// The reference for `bench-io`: the same commands on Linux.
     pub(crate) fn linux_io(folder: &Path, hardware: Hardware, append: &str) -> Result<Self> {
-        let linux = LinuxGuest::prepare(&folder.join("linux-io"), Server::Io)?;
-        let kit = Self::new("Linux", linux.kernel, true);
+        let kit = Self::reference_of(folder, Server::Io, Kernel::Debian)?;
         Ok(Self {
-            initrd: Some(linux.initrd),
             append: append.to_owned(),
-            is_linux: true,
             question: probe::IO,
-            reference: IO,
             hardware,
             ..kit
         })

@@ -1,4 +1,4 @@
-//! `cargo xtask bench http`: the web server under load, next to nginx on Linux.
+//! `cargo xtask bench http`: the web server under load, next to nginx or a bare epoll loop on Linux.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 
 use super::churn::{ChurnReport, churn};
 use super::guests::Kit;
+use super::linux_guest::Server;
+use super::linux_kernel::Kernel;
 use super::plugin::Plugin;
 use super::report::Report;
 use super::rounds::{self, Client, Effort, Outcome, Peer, Side};
@@ -69,9 +71,33 @@ pub(crate) struct Args {
     /// The cores of both guests, and the queue pairs of their cards.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     cores: u32,
+    /// The reference's web server.
+    #[arg(long, value_enum, default_value = "nginx")]
+    against: Against,
+    /// The reference's kernel.
+    #[arg(long, value_enum, default_value = "debian")]
+    kernel: Kernel,
     /// Instead of all that: bursts of load, then N short connections in a row.
     #[arg(long, value_name = "N")]
     churn: Option<u32>,
+}
+
+/// What serves on Linux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Against {
+    /// Debian's nginx.
+    Nginx,
+    /// A bare epoll loop in C with one page, whatever is asked: nothing on Linux does less for a request.
+    Epoll,
+}
+
+impl Against {
+    fn server(self) -> Server {
+        match self {
+            Self::Nginx => Server::Nginx,
+            Self::Epoll => Server::Epoll,
+        }
+    }
 }
 
 /// Runs the verb.
@@ -82,7 +108,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let kits = rounds::kits(
         common,
         || Kit::server(&workspace, &folder, "web-server", args.cores),
-        || Kit::linux(&folder),
+        || Kit::linux(&folder, args.against.server(), args.kernel),
     )?;
     let plugin = Plugin::build(&folder.join("plugin"))?;
     let lab = Lab::enter_with(2, args.cores)?;

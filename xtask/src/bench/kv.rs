@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::Common;
 use super::guests::Kit;
+use super::linux_kernel::Kernel;
 use super::plugin::Plugin;
 use super::redis::{self, Load};
 use super::report::Report;
@@ -55,6 +56,9 @@ pub(crate) struct Args {
     /// The machine type of both guests.
     #[arg(long, value_enum, default_value = "pc")]
     machine: Machine,
+    /// The reference's kernel.
+    #[arg(long, value_enum, default_value = "debian")]
+    kernel: Kernel,
 }
 
 /// Runs the verb.
@@ -62,7 +66,11 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let folder = workspace.target("bench")?;
     let common = &args.common;
-    let kits = rounds::kits(common, || Kit::resp(&workspace), || Kit::redis(&folder))?;
+    let kits = rounds::kits(
+        common,
+        || Kit::resp(&workspace),
+        || Kit::redis(&folder, args.kernel),
+    )?;
     let plugin = Plugin::build(&folder.join("plugin"))?;
     let lab = Lab::enter(2)?;
     let mut report = Report::new("kv");

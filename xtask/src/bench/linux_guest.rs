@@ -1,6 +1,6 @@
-//! The references: nginx, redis-server and a program of ours on Debian's cloud kernel, each in a VM that holds nothing else.
+//! The references: nginx, redis-server and programs of ours on a Linux kernel, each in a VM that holds nothing else.
 //!
-//! Everything but that program (`linux_io.c`) comes from Debian packages, fetched with `apt-get download` and unpacked in a folder of our
+//! Everything but those programs (`linux_io.c`, `linux_epoll.c`) comes from Debian packages, fetched with `apt-get download` and unpacked in a folder of our
 //! own, so the machine itself stays as it is. The first file system holds the server, its libraries, the modules of
 //! its devices and file systems and a small first program (`linux_init.c`). Made once, then kept.
 
@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::content;
 use super::cpio::Archive;
+use super::linux_kernel::Kernel;
 use super::pages::{self, Page};
 use crate::packages;
 use crate::process;
@@ -20,6 +21,8 @@ use crate::process;
 const INIT: &str = include_str!("linux_init.c");
 /// Moves data as `appliances/bench-io` does.
 const IO: &str = include_str!("linux_io.c");
+/// Answers every request with one page.
+const EPOLL: &str = include_str!("linux_epoll.c");
 
 /// A fair nginx: no log, files kept open, small files with `write` and large ones with `sendfile`.
 const NGINX_CONF: &str = "\
@@ -53,8 +56,10 @@ dir /tmp
 pub(crate) enum Server {
     Nginx,
     Redis,
-    /// The program of ours.
+    /// The program of ours that moves data.
     Io,
+    /// The program of ours that serves a page.
+    Epoll,
 }
 
 impl Server {
@@ -64,7 +69,7 @@ impl Server {
             Self::Nginx => Some(("nginx", "usr/sbin/nginx")),
             // `redis-server` is a link to this one, which goes by its name.
             Self::Redis => Some(("redis-server", "usr/bin/redis-check-rdb")),
-            Self::Io => None,
+            Self::Io | Self::Epoll => None,
         }
     }
 
@@ -72,7 +77,7 @@ impl Server {
         match self {
             Self::Nginx => NGINX_CONF,
             Self::Redis => REDIS_CONF,
-            Self::Io => "",
+            Self::Io | Self::Epoll => "",
         }
     }
 
@@ -82,6 +87,7 @@ impl Server {
             Self::Nginx => "nginx\n-c\n/server.conf\n",
             Self::Redis => "redis-server\n/server.conf\n",
             Self::Io => "io\n",
+            Self::Epoll => "epoll\n",
         }
     }
 
@@ -90,13 +96,14 @@ impl Server {
         match self {
             Self::Nginx | Self::Redis => "",
             Self::Io => IO,
+            Self::Epoll => EPOLL,
         }
     }
 
     /// The modules that it needs, in the order in which they must be loaded.
     fn modules(self) -> impl Iterator<Item = &'static str> {
         let more: &[&str] = match self {
-            Self::Nginx | Self::Redis => &[],
+            Self::Nginx | Self::Redis | Self::Epoll => &[],
             Self::Io => &IO_MODULES,
         };
         MODULES.iter().chain(more).copied()
@@ -105,7 +112,7 @@ impl Server {
     /// The files below its root that it serves.
     fn files(self) -> Vec<Page> {
         match self {
-            Self::Nginx | Self::Redis => pages::all().into(),
+            Self::Nginx | Self::Redis | Self::Epoll => pages::all().into(),
             Self::Io => content::all(),
         }
     }
@@ -113,7 +120,7 @@ impl Server {
     /// Where these files are.
     fn root(self) -> &'static str {
         match self {
-            Self::Nginx | Self::Redis => "srv/",
+            Self::Nginx | Self::Redis | Self::Epoll => "srv/",
             Self::Io => "",
         }
     }
@@ -162,7 +169,7 @@ pub(crate) struct LinuxGuest {
 
 impl LinuxGuest {
     /// The guest in `folder`, made there if it is not.
-    pub(crate) fn prepare(folder: &Path, server: Server) -> Result<Self> {
+    pub(crate) fn prepare(folder: &Path, server: Server, kernel: Kernel) -> Result<Self> {
         let guest = Self {
             kernel: folder.join("vmlinux"),
             initrd: folder.join("initrd.cpio"),
@@ -170,7 +177,8 @@ impl LinuxGuest {
         let (stamp, recipe) = (
             folder.join("recipe"),
             format!(
-                "{INIT}{}{}{}{}padded\n",
+                "{INIT}{}{}{}{}{}padded\n",
+                kernel.recipe(),
                 server.source(),
                 server.modules().collect::<Vec<_>>().join("\n"),
                 server.configuration(),
@@ -182,14 +190,18 @@ impl LinuxGuest {
         }
         eprintln!("preparing the Linux guest in {} (once)", folder.display());
         fs::create_dir_all(folder)?;
-        let kernel_tree = packages::kernel(folder)?;
+        let kernel_tree = kernel.make(folder, &guest.kernel)?;
         let package = server.package();
         let server_tree = package.map(|(package, _)| packages::server(folder, package));
         let server_tree = server_tree.transpose()?;
-        fs::write(&guest.kernel, unpack_kernel(&only_kernel(&kernel_tree)?)?)?;
         fs::write(
             &guest.initrd,
-            file_system(folder, server, &kernel_tree, server_tree.as_deref())?,
+            file_system(
+                folder,
+                server,
+                kernel_tree.as_deref(),
+                server_tree.as_deref(),
+            )?,
         )?;
         fs::write(&stamp, &recipe)?;
         Ok(guest)
@@ -223,60 +235,11 @@ fn tsc_khz() -> Option<u64> {
     )
 }
 
-fn only_kernel(tree: &Path) -> Result<PathBuf> {
-    let boot = fs::read_dir(tree.join("boot")).context("the kernel's package has no /boot")?;
-    let found = boot
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| is_named(path, "vmlinuz-"));
-    found.context("the kernel's package has no vmlinuz")
-}
-
-fn is_named(path: &Path, prefix: &str) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
-}
-
-/// The ELF inside a bzImage (Linux, Documentation/arch/x86/boot.rst: `payload_offset`, `payload_length`).
-fn unpack_kernel(path: &Path) -> Result<Vec<u8>> {
-    let image = fs::read(path)?;
-    let word = |at: usize| -> Result<usize> {
-        let bytes = image.get(at..at + 4).context("the kernel is too short")?;
-        Ok(u32::from_le_bytes(bytes.try_into()?) as usize)
-    };
-    let sectors = usize::from(*image.get(0x1f1).context("the kernel is too short")?);
-    let start = (if sectors == 0 { 4 } else { sectors } + 1) * 512 + word(0x248)?;
-    let payload = image
-        .get(start..start + word(0x24c)?)
-        .context("the kernel has no payload")?;
-    let tool = match payload {
-        [0x02, 0x21, 0x4c, 0x18, ..] => "lz4",
-        [0x1f, 0x8b, ..] => "gzip",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        [0xfd, b'7', b'z', ..] => "xz",
-        _ => bail!("the kernel is packed in an unknown way"),
-    };
-    let packed = path.with_file_name("payload");
-    fs::write(&packed, payload)?;
-    // The payload ends in its unpacked length, about which the tools complain.
-    let output = Command::new(tool).arg("-dc").arg(&packed).output();
-    let unpacked = output
-        .with_context(|| format!("cannot run `{tool}` (package {tool})"))?
-        .stdout;
-    fs::remove_file(&packed)?;
-    ensure!(
-        unpacked.starts_with(b"\x7fELF"),
-        "{tool} did not find a kernel in {}",
-        path.display()
-    );
-    Ok(unpacked)
-}
-
 /// The archive that the kernel unpacks as its root.
 fn file_system(
     folder: &Path,
     server: Server,
-    kernel: &Path,
+    modules: Option<&Path>,
     tree: Option<&Path>,
 ) -> Result<Vec<u8>> {
     let mut root = Archive::default();
@@ -312,10 +275,14 @@ fn file_system(
     for page in server.files() {
         root.file(&format!("{}{}", server.root(), page.name), &page.content);
     }
-    add_modules(&mut root, kernel, server)?;
+    match modules {
+        Some(modules) => add_modules(&mut root, modules, server)?,
+        // All is built in.
+        None => root.file("modules", b""),
+    }
     match server.package().zip(tree) {
         Some(((_, program), tree)) => add_server(&mut root, &tree.join(program), tree)?,
-        None => root.file("bin/server", &compile(folder, "io", server.source())?),
+        None => root.file("bin/server", &compile(folder, "server", server.source())?),
     }
     Ok(root.finish())
 }

@@ -18,6 +18,7 @@ mod io;
 mod kernel;
 mod kv;
 mod linux_guest;
+mod linux_kernel;
 mod memory;
 mod pages;
 mod plot;

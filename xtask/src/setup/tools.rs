@@ -43,6 +43,11 @@ pub(crate) enum Tool {
     /// The headers with which virtiofsd is built.
     LibcapNg,
     Libseccomp,
+    Flex,
+    Bison,
+    Bc,
+    Make,
+    Libelf,
 }
 
 impl Tool {
@@ -92,6 +97,10 @@ impl Tool {
     /// What `cargo xtask bench` and `profile` measure with.
     pub(crate) const BENCH: &[Self] =
         &[Self::Qemu, Self::Wrk, Self::Ip, Self::Lz4, Self::RedisTools];
+
+    /// What builds a Linux kernel, for `bench --kernel stripped` only.
+    pub(crate) const KERNEL: &[Self] =
+        &[Self::Flex, Self::Bison, Self::Bc, Self::Make, Self::Libelf];
 
     /// What a machine of that kind takes to boot.
     pub(crate) fn needed_by(machine: Machine) -> &'static [Self] {
@@ -156,6 +165,11 @@ impl Tool {
             ),
             Self::LibcapNg => ("/usr/include/cap-ng.h", package("libcap-ng-dev")),
             Self::Libseccomp => ("/usr/include/seccomp.h", package("libseccomp-dev")),
+            Self::Flex => ("flex", package("flex")),
+            Self::Bison => ("bison", package("bison")),
+            Self::Bc => ("bc", package("bc")),
+            Self::Make => ("make", package("make")),
+            Self::Libelf => ("/usr/include/libelf.h", package("libelf-dev")),
         }
     }
 
