@@ -92,6 +92,13 @@ impl Mounts {
         }
     }
 
+    /// Whether a normalised path only leads to mounts: it is a folder, and nothing of the host.
+    pub(crate) fn is_above(&self, path: &str) -> bool {
+        let mut mounts = self.mounts.iter();
+        let leads = |mount: &Mounted| rest_below(&mount.guest, path).is_some();
+        self.find(path).is_err() && (path == "/" || path == "/dev" || mounts.any(leads))
+    }
+
     /// Opens the folder that holds `path`, and returns it with the last name.
     ///
     /// # Errors
@@ -200,6 +207,7 @@ mod tests {
         assert_eq!(find("/database"), Err(Errno::ENOENT));
         assert_eq!(find("/"), Err(Errno::ENOENT));
         assert_eq!(find("/dev/null"), Err(Errno::ENOENT));
+        assert!(mounts.is_above("/") && !mounts.is_above("/data") && !mounts.is_above("/dat"));
         assert_eq!(
             mounts.parent_to_change("/data/x").unwrap_err(),
             Errno::EROFS

@@ -14,6 +14,18 @@ use crate::check;
 pub struct Status(libc::stat);
 
 impl Status {
+    /// The status of a directory that the host does not have, and that nobody may change.
+    #[must_use]
+    pub fn of_directory() -> Self {
+        // SAFETY: all-zero is a value of this structure.
+        let mut status: libc::stat = unsafe { mem::zeroed() };
+        status.st_mode = libc::S_IFDIR | 0o555;
+        status.st_nlink = 2;
+        status.st_ino = 1;
+        status.st_blksize = 4096;
+        Self(status)
+    }
+
     /// The bytes of `struct stat`.
     #[must_use]
     pub fn bytes(&self) -> [u8; mem::size_of::<libc::stat>()] {
@@ -205,6 +217,70 @@ pub fn event_counter(value: u32, flags: i32) -> Result<OwnedFd, Errno> {
     owned(check(unsafe {
         libc::eventfd(value, flags | libc::EFD_CLOEXEC)
     }))
+}
+
+/// `timerfd_create`.
+///
+/// # Errors
+/// As the call.
+pub fn timer(clock: i32, flags: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: no pointer is passed.
+    owned(check(unsafe {
+        libc::timerfd_create(clock, flags | libc::TFD_CLOEXEC)
+    }))
+}
+
+/// `timerfd_settime` with the bytes of a `struct itimerspec`; returns those of what was set before.
+///
+/// # Errors
+/// As the call.
+pub fn set_timer(fd: BorrowedFd<'_>, flags: i32, new: [u8; 32]) -> Result<[u8; 32], Errno> {
+    let mut old = [0_u64; 4];
+    let mut words = [0_u64; 4];
+    for (word, bytes) in words.iter_mut().zip(new.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let (new, at) = (words.as_ptr().cast(), old.as_mut_ptr().cast());
+    // SAFETY: both arrays are as long and as aligned as an `itimerspec`.
+    check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), flags, new, at) })?;
+    Ok(bytes_of(old))
+}
+
+/// `timerfd_gettime`: the bytes of a `struct itimerspec`.
+///
+/// # Errors
+/// As the call.
+pub fn timer_setting(fd: BorrowedFd<'_>) -> Result<[u8; 32], Errno> {
+    let mut words = [0_u64; 4];
+    // SAFETY: the array is as long and as aligned as an `itimerspec`.
+    check(unsafe { libc::timerfd_gettime(fd.as_raw_fd(), words.as_mut_ptr().cast()) })?;
+    Ok(bytes_of(words))
+}
+
+fn bytes_of(words: [u64; 4]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// `fallocate`.
+///
+/// # Errors
+/// As the call.
+pub fn allocate(fd: BorrowedFd<'_>, mode: i32, offset: i64, len: i64) -> Result<u64, Errno> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, len) })
+}
+
+/// `fchmod`, without the bits by which a program gets the rights of its owner.
+///
+/// # Errors
+/// As the call.
+pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<u64, Errno> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::fchmod(fd.as_raw_fd(), mode & 0o1777) })
 }
 
 /// `ioctl(TIOCGWINSZ)`: the bytes of `struct winsize`.

@@ -19,8 +19,9 @@ pub use torov_memory::Span;
 pub use self::clock::{Clock, cpu_time, get as clock_get, resolution, sleep};
 pub use self::epoll::{epoll_control, epoll_create, epoll_wait};
 pub use self::files::{
-    Status, control, directory_entries, duplicate, event_counter, open_beneath, open_root, pipe,
-    readable_bytes, seek, set_times, status, synchronise, terminal_settings, truncate, window_size,
+    Status, allocate, control, directory_entries, duplicate, event_counter, open_beneath,
+    open_root, pipe, readable_bytes, seek, set_mode, set_timer, set_times, status, synchronise,
+    terminal_settings, timer, timer_setting, truncate, window_size,
 };
 pub use self::futex::{futex_requeue, futex_wait, futex_wake};
 pub use self::names::{link_target, make_directory, remove, rename};
@@ -28,8 +29,8 @@ pub use self::sockets::{
     accept, bind, connect, get_option, listen, local_name, peer_name, receive, send, set_option,
     shutdown, socket, socket_pair,
 };
-pub use self::transfer::{read, read_at, write, write_at};
-pub use self::wait::{Polled, poll, processors, random, yield_now};
+pub use self::transfer::{read, read_at, send_file, write, write_at};
+pub use self::wait::{Polled, memory_barrier, poll, processors, random, yield_now};
 
 /// The result of a call that returns -1 and sets `errno` when it fails.
 fn check(result: impl TryInto<u64>) -> Result<u64, Errno> {

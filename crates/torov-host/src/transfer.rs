@@ -62,3 +62,24 @@ pub fn write_at(fd: BorrowedFd<'_>, spans: &[Span<'_>], offset: i64) -> Result<u
     // SAFETY: as in `write`.
     check(unsafe { libc::pwritev(fd.as_raw_fd(), at, count, offset) })
 }
+
+/// `sendfile`, from `offset` on, or from where `from` stands. May block.
+///
+/// # Errors
+/// As the call.
+pub fn send_file(
+    to: BorrowedFd<'_>,
+    from: BorrowedFd<'_>,
+    offset: Option<&mut i64>,
+    len: u64,
+) -> Result<u64, Errno> {
+    let at = offset.map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    let args = [
+        number(to.as_raw_fd()),
+        number(from.as_raw_fd()),
+        pointer(at),
+        len,
+    ];
+    // SAFETY: the offset, if there is one, is ours for the call.
+    unsafe { interruptible(libc::SYS_sendfile, args) }
+}

@@ -90,3 +90,12 @@ pub fn yield_now() {
     // SAFETY: the call takes nothing and cannot fail.
     unsafe { libc::sched_yield() };
 }
+
+/// `membarrier`. The processors that run the guest's threads belong to this process, so it reaches them.
+///
+/// # Errors
+/// As the call.
+pub fn memory_barrier(command: i32) -> Result<u64, Errno> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+}

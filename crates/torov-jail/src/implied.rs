@@ -42,6 +42,12 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
     (&["fcntl"], &[libc::SYS_fcntl]),
     (&["ftruncate"], &[libc::SYS_ftruncate]),
     (&["fsync", "fdatasync"], &[libc::SYS_fsync]),
+    (&["fallocate"], &[libc::SYS_fallocate]),
+    (&["fchmod"], &[libc::SYS_fchmod]),
+    (&["sendfile"], &[libc::SYS_sendfile]),
+    (&["timerfd_create"], &[libc::SYS_timerfd_create]),
+    (&["timerfd_settime"], &[libc::SYS_timerfd_settime]),
+    (&["timerfd_gettime"], &[libc::SYS_timerfd_gettime]),
     (&["getdents64"], &[libc::SYS_getdents64]),
     (
         &[

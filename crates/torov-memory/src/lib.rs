@@ -17,6 +17,7 @@ mod copy;
 mod frames;
 mod memory;
 mod ram;
+mod resize;
 mod space;
 mod tables;
 

@@ -244,7 +244,7 @@ impl Space {
         self.check_sealed(start, end)?;
         for area in self.areas.remove(start, end) {
             let mut runs = Runs::default();
-            self.each_page(ram, area.start, area.end, |ram, at, frame| {
+            self.each_page(ram, area.start, area.end, |ram, at, frame, _| {
                 ram.store(at, 0);
                 runs.push(frame);
             });
@@ -279,7 +279,7 @@ impl Space {
             self.areas.insert(Area { rights, ..area });
         }
         let mut revoked = Runs::default();
-        self.each_page(ram, start, end, |ram, at, frame| {
+        self.each_page(ram, start, end, |ram, at, frame, _| {
             let (old, new) = (Entry(ram.load(at)), Entry::user(frame, rights));
             ram.store(at, new.0);
             if old.revokes(new) {
@@ -293,7 +293,7 @@ impl Space {
     }
 
     /// Pages that program and monitor share stay as they are.
-    fn check_sealed(&self, start: u64, end: u64) -> Result<(), Errno> {
+    pub(crate) fn check_sealed(&self, start: u64, end: u64) -> Result<(), Errno> {
         let mut areas = self.areas.touching(start, end);
         if areas.any(|area| area.name == SHARED) {
             Err(Errno::EPERM)
@@ -336,8 +336,14 @@ impl Space {
         Ok(first)
     }
 
-    /// Calls `visit` with the place of the entry and the frame of every backed page of a range.
-    fn each_page(&self, ram: &Ram, start: u64, end: u64, mut visit: impl FnMut(&Ram, u64, u64)) {
+    /// Calls `visit` with the place of the entry, the frame and the address of every backed page of a range.
+    pub(crate) fn each_page(
+        &self,
+        ram: &Ram,
+        start: u64,
+        end: u64,
+        mut visit: impl FnMut(&Ram, u64, u64, u64),
+    ) {
         let mut at = start;
         while at < end {
             let place = match tables::find(ram, self.root, at) {
@@ -348,7 +354,7 @@ impl Space {
                 }
             };
             if let Some(frame) = Entry(ram.load(place)).frame() {
-                visit(ram, place, frame);
+                visit(ram, place, frame, at);
             }
             at += PAGE;
         }

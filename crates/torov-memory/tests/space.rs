@@ -179,3 +179,56 @@ fn places_are_kept() {
     memory.clear(0x50_0000, 0x1000).unwrap();
     assert_eq!(memory.read_array::<3>(0x50_0000), Ok([0; 3]));
 }
+
+#[test]
+fn what_moves_takes_its_pages_along() {
+    let memory = memory(8 << 20);
+    let at = map(&memory, 0x3000, Rights::READ_WRITE);
+    // Something behind it, so that it cannot grow where it is.
+    let behind = Place::Exactly(at + 0x3000);
+    memory.map(behind, 0x1000, Rights::READ, "wall").unwrap();
+    memory.write(at + 0x2ff8, b"the end.").unwrap();
+    let used = memory.used();
+    assert_eq!(
+        memory.resize(at, 0x3000, 0x5000, None),
+        Err(Errno::ENOMEM),
+        "it may not move"
+    );
+    let moved = memory
+        .resize(at, 0x3000, 0x5000, Some(Place::Anywhere(0)))
+        .unwrap();
+    assert_ne!(moved, at);
+    assert_eq!(
+        &memory.read_array::<8>(moved + 0x2ff8).unwrap(),
+        b"the end."
+    );
+    assert_eq!(memory.read_array::<8>(moved + 0x4000), Ok([0; 8]));
+    assert_eq!(memory.read_array::<1>(at), Err(Errno::EFAULT));
+    assert_eq!(memory.used(), used + 0x2000);
+    // Onto another area, which is gone then; pages without rights keep what they hold.
+    let target = map(&memory, 0x4000, Rights::READ_WRITE);
+    memory.protect(moved, 0x5000, Rights::NONE).unwrap();
+    let place = Some(Place::Exactly(target));
+    assert_eq!(memory.resize(moved, 0x5000, 0x3000, place), Ok(target));
+    memory.protect(target, 0x3000, Rights::READ).unwrap();
+    assert_eq!(
+        &memory.read_array::<8>(target + 0x2ff8).unwrap(),
+        b"the end."
+    );
+    assert_eq!(memory.read_array::<1>(moved), Err(Errno::EFAULT));
+    assert_eq!(
+        memory.resize(
+            target,
+            0x3000,
+            0x3000,
+            Some(Place::Exactly(target + 0x1000))
+        ),
+        Err(Errno::EINVAL),
+        "onto itself"
+    );
+    assert_eq!(
+        memory.resize(target, 0x5000, 0x6000, None),
+        Err(Errno::EFAULT),
+        "more than one area"
+    );
+}

@@ -12,6 +12,7 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
             "mprotect",
             "madvise",
             "mremap",
+            "msync",
             "arch_prctl",
             "set_tid_address",
             "set_robust_list",
@@ -40,7 +41,7 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
         "@stdio",
         "to read and write what is open",
         &[
-            "read", "write", "readv", "writev", "lseek", "close", "ioctl",
+            "read", "write", "readv", "writev", "lseek", "close", "ioctl", "sendfile",
         ],
     ),
     (
@@ -140,8 +141,6 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
             "pread64",
             "preadv",
             "fadvise64",
-            "statfs",
-            "fstatfs",
         ],
     ),
     (
@@ -179,6 +178,9 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
             "pipe2",
             "eventfd",
             "eventfd2",
+            "timerfd_create",
+            "timerfd_settime",
+            "timerfd_gettime",
             "epoll_create",
             "epoll_create1",
             "epoll_ctl",

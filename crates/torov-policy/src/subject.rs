@@ -29,9 +29,8 @@ pub(crate) fn allowed_keys(call: &str) -> &'static [&'static str] {
         | "renameat2" | "readlink" | "readlinkat" | "chdir" | "utimensat" => &["path"],
         "bind" | "connect" => &["addr"],
         "read" | "write" | "readv" | "writev" | "pread64" | "pwrite64" | "preadv" | "pwritev"
-        | "lseek" | "fstat" | "dup" | "dup2" | "dup3" | "fcntl" | "getdents64" | "ftruncate" => {
-            &["class"]
-        }
+        | "lseek" | "fstat" | "dup" | "dup2" | "dup3" | "fcntl" | "getdents64" | "ftruncate"
+        | "fallocate" | "fchmod" | "sendfile" => &["class"],
         "ioctl" => &["request", "class"],
         _ => &[],
     }

@@ -19,9 +19,11 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -143,6 +145,13 @@ static void reuse(void) {
         }
         CHECK(munmap(at, len) == 0);
     }
+    // To a place of its own choice, with what a reader without rights could not see.
+    char *from = page(PROT_READ | PROT_WRITE), *to = page(PROT_READ | PROT_WRITE);
+    strcpy(from, "moved");
+    CHECK(mprotect(from, 4096, PROT_NONE) == 0 && mremap(from, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    CHECK(mprotect(to, 4096, PROT_READ) == 0 && !strcmp(to, "moved") && msync(to, 4096, MS_SYNC) == 0);
+    CHECK(msync(from, 4096, MS_SYNC) == -1 && errno == ENOMEM);
+    CHECK(mremap(to, 8192, 12288, 0) == MAP_FAILED && errno == EFAULT);
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
 }
 
@@ -229,6 +238,21 @@ static void handlers(void) {
     CHECK(epoll_wait(watch, got, 4, -1) == 1 && got[0].events == EPOLLIN && got[0].data.u64 == 0x1234567890abcdef);
     CHECK(read(counter, bytes, 8) == 8 && epoll_wait(watch, got, 4, 0) == 0);
     CHECK(epoll_ctl(watch, EPOLL_CTL_DEL, counter, NULL) == 0 && epoll_ctl(watch, EPOLL_CTL_DEL, counter, NULL) == -1);
+    struct itimerspec soon = {.it_value.tv_nsec = 1}, setting;
+    uint64_t times_off;
+    int alarm_fd = timerfd_create(CLOCK_MONOTONIC, 0);
+    CHECK(alarm_fd >= 0 && timerfd_settime(alarm_fd, 0, &soon, NULL) == 0);
+    CHECK(read(alarm_fd, &times_off, 8) == 8 && times_off == 1 && timerfd_gettime(alarm_fd, &setting) == 0);
+    CHECK(setting.it_value.tv_nsec == 0);
+    int source = open("/data/source", O_RDWR | O_CREAT, 0600);
+    off_t at = 2;
+    CHECK(source >= 0 && write(source, "abcdef", 6) == 6 && sendfile(ends[1], source, &at, 3) == 3 && at == 5);
+    CHECK(read(ends[0], bytes, 8) == 4 && !memcmp(bytes, "xcde", 4) && write(ends[1], "x", 1) == 1);
+    CHECK(fallocate(source, 0, 0, 100) == 0 && fchmod(source, 0640) == 0 && fstat(source, &status) == 0);
+    CHECK(status.st_size == 100 && (status.st_mode & 07777) == 0640 && unlink("/data/source") == 0);
+    CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, source, 0) == MAP_FAILED && errno == ENODEV);
+    CHECK(syscall(SYS_membarrier, 16, 0, 0) == 0 && syscall(SYS_membarrier, 8, 0, 0) == 0);
+    CHECK(syscall(SYS_membarrier, 0, 0, 0) & 8 && syscall(SYS_membarrier, 64, 0, 0) == -1);
     CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0 && clock_getres(CLOCK_MONOTONIC, &now) == 0);
     now = (struct timespec){0, 1};
     CHECK(nanosleep(&now, NULL) == 0 && getrandom(bytes, 16, 0) == 16 && sched_yield() == 0);
@@ -246,6 +270,34 @@ static void handlers(void) {
     len = sizeof bytes;
     CHECK(getpeername(client, (struct sockaddr *)bytes, &len) == 0 && shutdown(server, SHUT_RDWR) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+}
+
+// A lock whose owner ends while it holds it goes to the next with a word of warning.
+static pthread_mutex_t lock;
+
+static void *die_with_it(void *argument) {
+    (void)argument;
+    CHECK(pthread_mutex_lock(&lock) == 0);
+    running = 1;
+    while (!stop) sched_yield();
+    return NULL;
+}
+
+static void robust(void) {
+    pthread_mutexattr_t kind;
+    pthread_t thread;
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&lock, &kind);
+    for (int round = 0; round < 2; round++) {
+        stop = running = 0;
+        CHECK(pthread_create(&thread, NULL, die_with_it, NULL) == 0);
+        while (!running) sched_yield();
+        stop = 1;
+        // It waits, or finds the owner dead already.
+        CHECK(pthread_mutex_lock(&lock) == EOWNERDEAD && pthread_mutex_consistent(&lock) == 0);
+        CHECK(pthread_mutex_unlock(&lock) == 0 && pthread_join(thread, NULL) == 0);
+    }
 }
 
 // Another thread writes rubbish over the slots that this thread shares with the monitor.
@@ -366,6 +418,7 @@ int main(int argc, char **argv) {
         CHECK(mmap((void *)0x3fe000, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
         CHECK(madvise((void *)0x3fe000, 4096, MADV_DONTNEED) == -1);
     }
+    if (!strcmp(what, "robust")) robust();
     if (!strcmp(what, "reuse")) reuse();
     if (!strcmp(what, "races")) races();
     if (!strcmp(what, "nonsense")) nonsense(number, argc > 3 ? atol(argv[3]) : 1);

@@ -40,6 +40,10 @@ pub(crate) enum Tool {
     Chromium,
     Tshark,
     Virtiofsd,
+    /// Static programs of others, for ToroV.
+    Busybox,
+    Bash,
+    Sash,
     /// The headers with which virtiofsd is built.
     LibcapNg,
     Libseccomp,
@@ -73,6 +77,9 @@ impl Tool {
         Self::LibcapNg,
         Self::Libseccomp,
         Self::Virtiofsd,
+        Self::Busybox,
+        Self::Bash,
+        Self::Sash,
     ];
 
     /// What `cargo xtask test` drives images with.
@@ -163,6 +170,9 @@ impl Tool {
                     needs: &[Self::LibcapNg, Self::Libseccomp],
                 },
             ),
+            Self::Busybox => ("busybox", package("busybox-static")),
+            Self::Bash => ("bash-static", package("bash-static")),
+            Self::Sash => ("sash", package("sash")),
             Self::LibcapNg => ("/usr/include/cap-ng.h", package("libcap-ng-dev")),
             Self::Libseccomp => ("/usr/include/seccomp.h", package("libseccomp-dev")),
             Self::Flex => ("flex", package("flex")),

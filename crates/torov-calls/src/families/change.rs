@@ -3,7 +3,7 @@
 use std::os::fd::AsFd as _;
 
 use torov_abi::Errno;
-use torov_abi::word::low;
+use torov_abi::word::{int, low};
 use torov_host as host;
 use torov_policy::{Mode, Subject};
 
@@ -17,6 +17,19 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "fsync" | "fdatasync" => {
             |context, [fd, ..]| host::synchronise(context.descriptor(fd)?.fd())
         }
+        "fallocate" => |context, [fd, mode, offset, len, ..]| {
+            let descriptor = context.descriptor(fd)?;
+            let (offset, len) = (offset.cast_signed(), len.cast_signed());
+            host::allocate(descriptor.fd(), int(mode), offset, len)
+        },
+        "fchmod" => |context, [fd, mode, ..]| {
+            let descriptor = context.descriptor(fd)?;
+            // What is open may be below a mount that is only read.
+            if context.process.mounts.find(descriptor.path())?.mode == Mode::Ro {
+                return Err(Errno::EROFS);
+            }
+            host::set_mode(descriptor.fd(), low(mode))
+        },
         "mkdir" => |context, [path, mode, ..]| mkdirat(context, [CWD, path, mode, 0, 0, 0]),
         "mkdirat" => mkdirat,
         "rmdir" => |context, [path, ..]| unlinkat(context, [CWD, path, REMOVEDIR, 0, 0, 0]),
@@ -42,6 +55,9 @@ fn mkdirat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer 
     let path = context.judged_path(folder, path, Mode::Rw)?;
     let (parent, name) = match context.process.mounts.parent_to_change(&path) {
         Err(Errno::EBUSY) => return Err(Errno::EEXIST),
+        Err(Errno::ENOENT) if context.process.mounts.is_above(&path) => {
+            return Err(Errno::EEXIST);
+        }
         found => found?,
     };
     host::make_directory(parent.as_fd(), &name, low(mode))

@@ -122,6 +122,9 @@ fn status_at(
         }
     }
     let path = context.judged_path(folder, path, Mode::Ro)?;
+    if context.process.mounts.is_above(&path) {
+        return Ok(host::Status::of_directory());
+    }
     let found = context.process.mounts.find(&path)?;
     let follow = if flags & NOFOLLOW == 0 { 0 } else { O_NOFOLLOW };
     let fd = host::open_beneath(found.root, &found.path, O_PATH | follow, 0)?;
@@ -165,6 +168,10 @@ fn statx(context: &Context<'_>, [folder, path, flags, _, at, _]: [u64; 6]) -> An
 fn faccessat(context: &Context<'_>, [folder, path, wanted, ..]: [u64; 6]) -> Answer {
     const W_OK: u64 = 2;
     let path = context.judged_path(folder, path, Mode::Ro)?;
+    if context.process.mounts.is_above(&path) {
+        let denied = wanted & W_OK != 0;
+        return if denied { Err(Errno::EROFS) } else { Ok(0) };
+    }
     let found = context.process.mounts.find(&path)?;
     host::open_beneath(found.root, &found.path, O_PATH, 0)?;
     if wanted & W_OK != 0 && found.mode == Mode::Ro {
@@ -216,8 +223,10 @@ fn getcwd(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
 fn chdir(context: &Context<'_>, [path, ..]: [u64; 6]) -> Answer {
     const O_DIRECTORY: i32 = 0o200_000;
     let path = context.judged_path(CWD, path, Mode::Ro)?;
-    let found = context.process.mounts.find(&path)?;
-    host::open_beneath(found.root, &found.path, O_PATH | O_DIRECTORY, 0)?;
+    if !context.process.mounts.is_above(&path) {
+        let found = context.process.mounts.find(&path)?;
+        host::open_beneath(found.root, &found.path, O_PATH | O_DIRECTORY, 0)?;
+    }
     *context
         .process
         .cwd

@@ -32,6 +32,8 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "prlimit64" => prlimit,
         "getrlimit" => |context, [resource, at, ..]| prlimit(context, [0, resource, 0, at, 0, 0]),
         "sched_getaffinity" => sched_getaffinity,
+        // Where threads run is the host's affair.
+        "sched_setaffinity" => |context, _| says(context, 0),
         "getcpu" => getcpu,
         "prctl" => prctl,
         // Registers a place that the kernel would keep up to date at each switch; libraries do without.

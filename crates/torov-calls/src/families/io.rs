@@ -20,6 +20,7 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "pwrite64" => pwrite,
         "preadv" => preadv,
         "pwritev" => pwritev,
+        "sendfile" => sendfile,
         "lseek" => lseek,
         "close" => close,
         "dup" => dup,
@@ -81,6 +82,22 @@ fn pwritev(context: &Context<'_>, [fd, at, count, offset, ..]: [u64; 6]) -> Answ
     let spans = context.buffers(at, count, Access::Read)?;
     context.count_output(&spans)?;
     host::write_at(descriptor.fd(), &spans, offset.cast_signed())
+}
+
+fn sendfile(context: &Context<'_>, [to, from, at, len, ..]: [u64; 6]) -> Answer {
+    const MOST: u64 = 1 << 20;
+    let (to, from) = (context.descriptor(to)?, context.descriptor(from)?);
+    let mut offset = match at {
+        0 => None,
+        at => Some(context.memory().read_u64(at)?.cast_signed()),
+    };
+    let sent = host::send_file(to.fd(), from.fd(), offset.as_mut(), len.min(MOST));
+    let sent = context.broken_pipe(sent)?;
+    context.process.count_output(sent)?;
+    if let Some(offset) = offset {
+        context.memory().write(at, &offset.to_le_bytes())?;
+    }
+    Ok(sent)
 }
 
 fn lseek(context: &Context<'_>, [fd, offset, whence, ..]: [u64; 6]) -> Answer {

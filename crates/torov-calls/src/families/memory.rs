@@ -1,6 +1,6 @@
 //! Memory: `mmap` and its family.
 
-use torov_abi::word::{int, low, page_up, size, wide};
+use torov_abi::word::{int, low, page_up};
 use torov_abi::{Errno, PAGE};
 use torov_host as host;
 use torov_memory::{Access, Place, Rights};
@@ -15,6 +15,7 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "munmap" => munmap,
         "mprotect" => mprotect,
         "mremap" => mremap,
+        "msync" => msync,
         "madvise" => madvise,
         "brk" => brk,
         _ => return None,
@@ -125,60 +126,36 @@ fn madvise(context: &Context<'_>, [at, len, advice, ..]: [u64; 6]) -> Answer {
     }
 }
 
-fn mremap(context: &Context<'_>, [old, old_len, new_len, flags, ..]: [u64; 6]) -> Answer {
+/// Nothing of a file is shared, so there is nothing to write.
+fn msync(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let len = page_up(len).ok_or(Errno::ENOMEM)?;
+    match at.is_multiple_of(PAGE) {
+        false => Err(Errno::EINVAL),
+        true if context.memory().covers(at, len) => Ok(0),
+        true => Err(Errno::ENOMEM),
+    }
+}
+
+fn mremap(context: &Context<'_>, [old, old_len, new_len, flags, to, _]: [u64; 6]) -> Answer {
     const MAYMOVE: i32 = 1;
+    const FIXED: i32 = 2;
     context.permit(Subject::Nothing)?;
     let memory = context.memory();
     let lens = (page_up(old_len), page_up(new_len));
     let (Some(old_len), Some(new_len)) = lens else {
         return Err(Errno::EINVAL);
     };
-    if int(flags) & !MAYMOVE != 0 || new_len == 0 || old_len == 0 {
+    let place = match int(flags) {
+        0 => None,
+        MAYMOVE => Some(Place::Anywhere(0)),
+        flags if flags == MAYMOVE | FIXED => Some(Place::Exactly(to)),
+        _ => return Err(Errno::EINVAL),
+    };
+    if new_len == 0 || old_len == 0 || !old.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let inside = |area: &&torov_memory::Area| area.start <= old && old < area.end;
-    let areas = memory.areas();
-    let area = areas.iter().find(inside).ok_or(Errno::EFAULT)?;
-    if !memory.covers(old, old_len) || !old.is_multiple_of(PAGE) {
-        return Err(Errno::EFAULT);
-    }
-    if new_len <= old_len {
-        if new_len < old_len {
-            memory.unmap(old + new_len, old_len - new_len)?;
-        }
-        return Ok(old);
-    }
-    let behind = Place::IfFree(old + old_len);
-    if memory
-        .map(behind, new_len - old_len, area.rights, area.name)
-        .is_ok()
-    {
-        return Ok(old);
-    }
-    if int(flags) & MAYMOVE == 0 {
-        return Err(Errno::ENOMEM);
-    }
-    let new = memory.map(Place::Anywhere(0), new_len, area.rights, area.name)?;
-    let moved = copy(context, old, new, old_len);
-    let gone = if moved.is_ok() {
-        (old, old_len)
-    } else {
-        (new, new_len)
-    };
-    memory.unmap(gone.0, gone.1)?;
-    moved.map(|()| new)
-}
-
-fn copy(context: &Context<'_>, from: u64, to: u64, len: u64) -> Result<(), Errno> {
-    let mut bytes = vec![0; size(len.min(1 << 16))];
-    let mut done = 0;
-    while done < len {
-        let piece = size((len - done).min(1 << 16));
-        context.memory().read(from + done, &mut bytes[..piece])?;
-        context.memory().load(to + done, &bytes[..piece])?;
-        done += wide(piece);
-    }
-    Ok(())
+    memory.resize(old, old_len, new_len, place)
 }
 
 fn brk(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {

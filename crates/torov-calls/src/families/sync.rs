@@ -17,8 +17,25 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
             host::yield_now();
             Ok(0)
         },
+        "membarrier" => membarrier,
         _ => return None,
     })
+}
+
+/// A barrier on every processor that runs a thread of the program.
+fn membarrier(context: &Context<'_>, [command, flags, ..]: [u64; 6]) -> Answer {
+    const QUERY: i32 = 0;
+    const GLOBAL: i32 = 1;
+    const PRIVATE_EXPEDITED: i32 = 8;
+    const REGISTER: i32 = 16;
+    const OFFERED: i32 = GLOBAL | PRIVATE_EXPEDITED | REGISTER;
+    context.permit(Subject::Nothing)?;
+    match int(command) {
+        _ if low(flags) != 0 => Err(Errno::EINVAL),
+        QUERY => Ok(host::memory_barrier(QUERY)? & u64::from(OFFERED.unsigned_abs())),
+        command @ (GLOBAL | PRIVATE_EXPEDITED | REGISTER) => host::memory_barrier(command),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// Every bit: whoever waits or wakes without naming any.

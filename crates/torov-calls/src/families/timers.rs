@@ -1,13 +1,15 @@
-//! Timers that send signals.
+//! Timers: those that send signals, and those that are read.
 
 use std::time::Duration;
 
 use torov_abi::word::int;
 use torov_abi::{Errno, Signal};
+use torov_host as host;
 use torov_policy::Subject;
 
 use crate::Answer;
 use crate::context::{Context, timespec, to_timespec, word_at};
+use crate::descriptors::Class;
 use crate::signals::alarms::{REAL, Setting};
 use crate::signals::{Info, SI_TIMER, To};
 
@@ -27,9 +29,46 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
             context.permit(Subject::Nothing)?;
             context.process.alarms.delete(timer(number)?).map(|()| 0)
         },
+        "timerfd_create" => timerfd_create,
+        "timerfd_settime" => timerfd_settime,
+        "timerfd_gettime" => timerfd_gettime,
         _ => return None,
     })
 }
+
+fn timerfd_create(context: &Context<'_>, [clock, flags, ..]: [u64; 6]) -> Answer {
+    const CLOEXEC: i32 = 0o2_000_000;
+    const NONBLOCK: i32 = 0o4000;
+    context.permit(Subject::Nothing)?;
+    if !CLOCKS.contains(&int(clock)) || int(flags) & !(CLOEXEC | NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let fd = host::timer(int(clock), int(flags))?;
+    let on_exec = int(flags) & CLOEXEC != 0;
+    context.open(fd, Class::Event, String::new(), on_exec)
+}
+
+fn timerfd_settime(context: &Context<'_>, [fd, flags, new, old, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let descriptor = context.process.descriptors.get(fd)?;
+    let new: [u8; 32] = context.memory().read_array(new)?;
+    let before = host::set_timer(descriptor.fd(), int(flags), new)?;
+    if old != 0 {
+        context.memory().write(old, &before)?;
+    }
+    Ok(0)
+}
+
+fn timerfd_gettime(context: &Context<'_>, [fd, at, ..]: [u64; 6]) -> Answer {
+    context.permit(Subject::Nothing)?;
+    let descriptor = context.process.descriptors.get(fd)?;
+    let setting = host::timer_setting(descriptor.fd())?;
+    context.memory().write(at, &setting)?;
+    Ok(0)
+}
+
+/// Real time, monotonic, and the one that counts sleep as well.
+const CLOCKS: [i32; 3] = [0, 1, 7];
 
 /// The number of a timer that a program has made.
 fn timer(number: u64) -> Result<i32, Errno> {
@@ -95,7 +134,7 @@ fn getitimer(context: &Context<'_>, [which, at, ..]: [u64; 6]) -> Answer {
 }
 
 /// `struct itimerspec`: an interval and a value in seconds and nanoseconds.
-pub(crate) fn nanos(context: &Context<'_>, at: u64) -> Result<Setting, Errno> {
+fn nanos(context: &Context<'_>, at: u64) -> Result<Setting, Errno> {
     let bytes: [u8; 32] = context.memory().read_array(at)?;
     let time = |at: usize| {
         let mut half = [0; 16];
@@ -108,7 +147,7 @@ pub(crate) fn nanos(context: &Context<'_>, at: u64) -> Result<Setting, Errno> {
     })
 }
 
-pub(crate) fn tell_nanos(context: &Context<'_>, at: u64, setting: Setting) -> Result<(), Errno> {
+fn tell_nanos(context: &Context<'_>, at: u64, setting: Setting) -> Result<(), Errno> {
     let times = [setting.interval, setting.value].map(to_timespec);
     context.memory().write(at, times.as_flattened())
 }
@@ -120,8 +159,7 @@ fn timer_create(context: &Context<'_>, [clock, event, at, ..]: [u64; 6]) -> Answ
     const SIGALRM: i32 = 14;
     context.permit(Subject::Nothing)?;
     super::memory::check_word(context, at)?;
-    // Real time, monotonic, and the one that counts sleep as well.
-    if ![0, 1, 7].contains(&int(clock)) {
+    if !CLOCKS.contains(&int(clock)) {
         return Err(Errno::EINVAL);
     }
     let (value, signal, kind, tid) = match event {

@@ -87,7 +87,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn scratch() -> &'static Path {
+/// The folder of this run.
+pub(crate) fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
         let folder =

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("threads_run_at_once", threads_run_at_once),
     ("rust_threads_run_at_once", rust_threads_run_at_once),
     ("memory_comes_and_goes", memory_comes_and_goes),
+    ("locks_outlive_their_owners", locks_outlive_their_owners),
     ("every_byte_is_written_once", every_byte_is_written_once),
     (
         "bytes_by_the_ring_are_written_once",
@@ -75,6 +76,10 @@ fn rust_threads_run_at_once() {
 
 fn memory_comes_and_goes() {
     check(&run(&["run"], &guest("probe.c"), &["reuse"]), 0, "ok\n");
+}
+
+fn locks_outlive_their_owners() {
+    check(&run(&["run"], &guest("probe.c"), &["robust"]), 0, "ok\n");
 }
 
 fn every_byte_is_written_once() {

@@ -9,6 +9,7 @@ mod files;
 mod harness;
 mod machine;
 mod network;
+mod programs;
 mod signals;
 mod tools;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         faults::CASES,
         files::CASES,
         network::CASES,
+        programs::CASES,
         signals::CASES,
         tools::CASES,
     ];
