@@ -188,6 +188,12 @@ impl Wire {
         result
     }
 
+    /// The same for what is sent rarely, in one place: [`send`](Self::send) becomes a part of whoever calls it.
+    #[inline(never)]
+    pub(crate) fn send_rare(&mut self, len: usize, write: &mut dyn FnMut(&mut [u8])) {
+        self.send(len, write);
+    }
+
     /// Notes what the frame holds, and starts its checksum if the device completes it.
     fn finish(&mut self, frame: &mut Frame) {
         let offload = self.info.tx_checksum;

@@ -39,6 +39,7 @@ impl Connection {
 
 impl Stack {
     /// Puts a connection in line to send.
+    #[inline(never)]
     pub(crate) fn touch(&mut self, id: SlotId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.line_up(id, &mut self.dirty);

@@ -338,8 +338,9 @@ impl Stack {
     fn take_echo(&mut self, frame: &[u8]) -> Result<(), DropReason> {
         let len = echo::answer_len(frame).ok_or(DropReason::BadChecksum)?;
         let mac = self.wire.info().mac;
-        self.wire
-            .send(len, |answer| echo::write_answer(answer, frame, mac));
+        self.wire.send_rare(len, &mut |answer| {
+            echo::write_answer(answer, frame, mac);
+        });
         Ok(())
     }
 
@@ -350,7 +351,7 @@ impl Stack {
             address: own,
         };
         match self.local.neighbours.judge(now, frame, own)? {
-            Advice::Answer(asker) => self.wire.send(ARP_FRAME_LEN, |answer| {
+            Advice::Answer(asker) => self.wire.send_rare(ARP_FRAME_LEN, &mut |answer| {
                 neighbours::write_reply(answer, station, asker);
             }),
             Advice::LearnAndAnswer => self.hand_to_local(now, frame),

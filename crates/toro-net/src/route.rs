@@ -128,7 +128,7 @@ fn request(stack: &mut Stack, hop: Ipv4Addr) {
     };
     stack.local.neighbours.asked_for(hop);
     let mac = stack.wire.info().mac;
-    stack.wire.send(ARP_FRAME_LEN, |frame| {
+    stack.wire.send_rare(ARP_FRAME_LEN, &mut |frame| {
         neighbours::write_request(frame, Station { mac, address }, hop);
     });
 }

@@ -63,7 +63,9 @@ pub(crate) fn send(wire: &mut Wire, mac: [u8; 6], tuple: &Tuple, repr: &TcpRepr<
     } else {
         Checksum::Tx
     };
-    wire.send(frame_len(repr), |frame| write(frame, &ends, repr, checksum));
+    wire.send_rare(frame_len(repr), &mut |frame| {
+        write(frame, &ends, repr, checksum);
+    });
 }
 
 /// Refuses `segment` (RFC 9293, 3.10.7.1). Never answers a reset.
