@@ -1,4 +1,4 @@
-//! The site: the files below one folder.
+//! The site: the files below one folder, as the event loop serves them, which are in memory for good; and [`look_up`] for all others.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ const PLACES: usize = 64;
 /// A longer path is looked up each time.
 const PATH_MAX: usize = 64;
 
-/// Every file below the root. Those in memory for good are remembered, with what is said of them.
+/// Every file below the root, with what is said of it.
 #[derive(Debug)]
 pub(crate) struct Files {
     /// The folder, in front of every path.
@@ -19,17 +19,12 @@ pub(crate) struct Files {
     known: Vec<Option<Known>>,
 }
 
-/// The bytes of a file.
+/// The bytes of a file, in memory for good, to be sent from where they lie.
 #[derive(Debug)]
-pub(crate) enum Content {
-    /// In memory for good, to be sent from where they lie.
-    Memory {
-        bytes: &'static [u8],
-        /// Where the file is remembered, if it is.
-        place: Option<usize>,
-    },
-    /// To be read.
-    Open(File),
+pub(crate) struct Content {
+    pub(crate) bytes: &'static [u8],
+    /// Where the file is remembered, if it is.
+    place: Option<usize>,
 }
 
 /// A file in memory.
@@ -57,7 +52,7 @@ impl Files {
             return None;
         }
         Some(Entry {
-            handle: Content::Memory {
+            handle: Content {
                 bytes: known.bytes,
                 place: Some(place),
             },
@@ -67,22 +62,18 @@ impl Files {
         })
     }
 
-    /// Remembers a file that was found at `path`, if it stays as it is and the path is not too long.
+    /// Remembers a file that was found at `path`, if the path is not too long.
     fn remember(&mut self, path: &str, at: usize, found: &mut Entry<Content>) {
-        let Content::Memory { bytes, place } = &mut found.handle else {
-            return;
-        };
         let mut room = [0; PATH_MAX];
         let Some(start) = room.get_mut(..path.len()) else {
             return;
         };
         start.copy_from_slice(path.as_bytes());
-        *place = Some(at);
-        let bytes = *bytes;
+        found.handle.place = Some(at);
         self.known[at] = Some(Known {
             path: room,
             path_len: path.len(),
-            bytes,
+            bytes: found.handle.bytes,
             modified: found.modified,
             etag: found.etag,
             prepared: Prepared::new(path, found),
@@ -98,26 +89,34 @@ impl Site for Files {
         if let Some(entry) = self.recall(path, place) {
             return Found::File(entry);
         }
-        match open(self.root, path) {
-            Ok(mut entry) => {
-                self.remember(path, place, &mut entry);
-                Found::File(entry)
-            }
-            Err(FileError::IsADirectory) => Found::Directory,
-            Err(FileError::NotFound | FileError::NotADirectory | FileError::InvalidPath) => {
-                Found::NotFound
-            }
-            Err(_) => Found::Failed,
-        }
+        let Entry {
+            handle,
+            len,
+            modified,
+            etag,
+        } = match look_up(self.root, path) {
+            Found::File(entry) => entry,
+            Found::Directory => return Found::Directory,
+            Found::NotFound => return Found::NotFound,
+            Found::Failed => return Found::Failed,
+        };
+        // What is elsewhere is for those who may wait.
+        let Some(bytes) = handle.as_static_slice() else {
+            return Found::Failed;
+        };
+        let mut entry = Entry {
+            handle: Content { bytes, place: None },
+            len,
+            modified,
+            etag,
+        };
+        self.remember(path, place, &mut entry);
+        Found::File(entry)
     }
 
     fn prepared(&self, handle: &Content) -> Option<&Prepared> {
-        match handle {
-            Content::Memory {
-                place: Some(place), ..
-            } => self.known[*place].as_ref().map(|known| &known.prepared),
-            _ => None,
-        }
+        let known = self.known[handle.place?].as_ref();
+        known.map(|known| &known.prepared)
     }
 }
 
@@ -131,19 +130,27 @@ fn place(path: &str) -> usize {
     (mixed >> 32) as usize % PLACES
 }
 
-fn open(root: &str, path: &str) -> Result<Entry<Content>, FileError> {
+/// The file at `path` below `root`. Waits for what it lies on.
+pub(crate) fn look_up(root: &str, path: &str) -> Found<File> {
+    match open(root, path) {
+        Ok(entry) => Found::File(entry),
+        Err(FileError::IsADirectory) => Found::Directory,
+        Err(FileError::NotFound | FileError::NotADirectory | FileError::InvalidPath) => {
+            Found::NotFound
+        }
+        Err(_) => Found::Failed,
+    }
+}
+
+fn open(root: &str, path: &str) -> Result<Entry<File>, FileError> {
     let file = File::open(&[root, "/", path].concat())?;
     let metadata = file.metadata()?;
     let (len, modified) = (metadata.len(), metadata.modified());
-    let handle = match file.as_static_slice() {
-        Some(bytes) => Content::Memory { bytes, place: None },
-        None => Content::Open(file),
-    };
     let etag = Some(ETag::new(modified, len));
     // An archive without times says 1970, which no cache should believe.
     let modified = (modified != 0).then_some(modified);
     Ok(Entry {
-        handle,
+        handle: file,
         len,
         modified,
         etag,

@@ -1,7 +1,8 @@
 //! Serves the files of its archive over HTTP/1.1.
 //!
-//! What a request means is decided in `toro-http`, this program moves bytes, on the event loop of its core. Takes `port=N`, and
-//! `root=/share` for the folder whose files it serves.
+//! What a request means is decided in `toro-http`, this program moves bytes: on the event loop of its core, or in an image that can mount
+//! more than its archive with a thread for each connection, which may wait for a disk or the host. Takes `port=N`, and `root=/share` for the
+//! folder whose files it serves.
 
 #![no_std]
 #![no_main]
@@ -11,6 +12,7 @@ extern crate alloc;
 
 mod files;
 mod serve;
+mod waiting;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -29,15 +31,18 @@ fn main() {
         }
     };
     let address = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-    match toro::net::serve_on_each_core(address, move || serve::Server::new(root)) {
-        Ok(serving) => {
+    let served = if toro::fs::HAS_MOUNTS {
+        waiting::serve(address, root)
+    } else {
+        let serving = toro::net::serve_on_each_core(address, move || serve::Server::new(root));
+        serving.map(|serving| {
             toro::println!("web-server: listening on port {port}");
             toro::net::keep_serving(serving);
-        }
-        Err(error) => {
-            toro::println!("web-server: cannot listen on port {port}: {error}");
-            toro::exit(toro::ExitCode::Failure);
-        }
+        })
+    };
+    if let Err(error) = served {
+        toro::println!("web-server: cannot listen on port {port}: {error}");
+        toro::exit(toro::ExitCode::Failure);
     }
 }
 

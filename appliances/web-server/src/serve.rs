@@ -2,7 +2,7 @@
 //!
 //! Requests are answered where they arrive, in the receive ring, and replies are written where they leave from. Only a
 //! request too large for the ring is gathered elsewhere. What does not fit of a file waits for room and follows from
-//! where the file lies.
+//! where the file lies, which is in memory for good: files that have to be read are the business of [`waiting`](crate::waiting).
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -14,16 +14,16 @@ use toro_http::{Body, Connection, Limits, MIN_OUTPUT, Status, Step, Then};
 
 use crate::files::{Content, Files};
 
-const LIMITS: Limits = Limits::DEFAULT;
+pub(crate) const LIMITS: Limits = Limits::DEFAULT;
 
 /// How long a connection may be kept without a request.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a request may take to arrive whole.
-const REQUEST: Duration = Duration::from_secs(20);
+pub(crate) const REQUEST: Duration = Duration::from_secs(20);
 /// How long the client may go without reading anything of a reply.
-const WRITE: Duration = Duration::from_secs(60);
+pub(crate) const WRITE: Duration = Duration::from_secs(60);
 /// How long the client may take to close after the last reply.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// The start of a request that may stay in the receive ring, which is larger on every machine.
 const RING: usize = 2 * 1024;
@@ -31,7 +31,7 @@ const RING: usize = 2 * 1024;
 const INPUT_MAX: usize = LIMITS.head_bytes + LIMITS.body;
 
 /// What `metrics=` shows of it.
-static REQUESTS: Requests = Requests::new("http");
+pub(crate) static REQUESTS: Requests = Requests::new("http");
 
 /// Answers requests for all connections.
 #[derive(Debug)]
@@ -55,22 +55,11 @@ enum Phase {
     Reading,
     /// The rest of a body waits for room.
     Sending {
-        rest: Rest,
+        rest: &'static [u8],
         then: Then,
     },
     /// All is said; what still comes is dropped.
     Draining,
-}
-
-/// The part of a body that was not written yet.
-#[derive(Debug)]
-enum Rest {
-    Memory(&'static [u8]),
-    File {
-        file: toro::fs::File,
-        at: u64,
-        end: u64,
-    },
 }
 
 impl Server {
@@ -242,19 +231,9 @@ impl Visit {
         let Body::File { handle, start, end } = body else {
             return self.end(conn, then);
         };
-        let rest = match handle {
-            Content::Memory { bytes, .. } => match part(bytes, start, end) {
-                Some(bytes) => Rest::Memory(bytes),
-                None => {
-                    self.phase = Phase::Draining;
-                    return conn.close();
-                }
-            },
-            Content::Open(file) => Rest::File {
-                file,
-                at: start,
-                end,
-            },
+        let Some(rest) = part(handle.bytes, start, end) else {
+            self.phase = Phase::Draining;
+            return conn.close();
         };
         self.phase = Phase::Sending { rest, then };
         self.resume(conn, output);
@@ -265,14 +244,13 @@ impl Visit {
         let Phase::Sending { rest, then } = &mut self.phase else {
             return;
         };
-        match rest.write(output) {
-            Ok(true) => {
-                let then = *then;
-                self.phase = Phase::Reading;
-                self.end(conn, then);
-            }
-            Ok(false) => conn.set_timeout(Some(WRITE)),
-            Err(Gone) => conn.close(),
+        *rest = &rest[output.write(rest)..];
+        if rest.is_empty() {
+            let then = *then;
+            self.phase = Phase::Reading;
+            self.end(conn, then);
+        } else {
+            conn.set_timeout(Some(WRITE));
         }
     }
 
@@ -302,41 +280,8 @@ impl Visit {
     }
 }
 
-/// A file could not be read as its head has promised.
-struct Gone;
-
-impl Rest {
-    /// Writes what there is room for. Returns whether that was all.
-    fn write(&mut self, output: &mut Output<'_>) -> Result<bool, Gone> {
-        match self {
-            Self::Memory(bytes) => {
-                *bytes = &bytes[output.write(bytes)..];
-                Ok(bytes.is_empty())
-            }
-            Self::File { file, at, end } => {
-                while at < end {
-                    let left = usize::try_from(*end - *at).unwrap_or(usize::MAX);
-                    let place = output.spare(1);
-                    let len = place.len().min(left);
-                    if len == 0 {
-                        return Ok(false);
-                    }
-                    match file.read_at(&mut place[..len], *at) {
-                        Ok(0) | Err(_) => return Err(Gone),
-                        Ok(len) => {
-                            output.commit(1, len);
-                            *at += len as u64;
-                        }
-                    }
-                }
-                Ok(true)
-            }
-        }
-    }
-}
-
 /// Seconds since 1970; `None` if the machine has no clock and counts from its boot.
-fn wall_clock() -> Option<u64> {
+pub(crate) fn wall_clock() -> Option<u64> {
     /// 2001-09-09, long before this program was written.
     const EARLIEST: u64 = 1_000_000_000;
     Some(SystemTime::now().unix_secs()).filter(|seconds| *seconds > EARLIEST)

@@ -37,6 +37,15 @@ impl Block {
         })
     }
 
+    /// The same memory for another block.
+    pub(crate) fn anew(self) -> Self {
+        Self {
+            bytes: self.bytes,
+            dirty: [0; 2],
+            used: 0,
+        }
+    }
+
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty != [0; 2]
     }

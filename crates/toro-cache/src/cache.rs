@@ -174,7 +174,8 @@ impl Cache {
             self.write_back()?;
         }
         if range.len() == BLOCK && !self.blocks.contains_key(&number) {
-            self.insert(number, Block::zeroed()?)?;
+            let block = self.room()?;
+            self.insert(number, block);
         }
         self.block(number, 1)?.put(range, bytes, order);
         Ok(())
@@ -272,20 +273,32 @@ impl Cache {
     fn keep(&mut self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let parts: Vec<_> = (number..).zip(bytes.chunks(BLOCK)).collect();
         for (number, part) in parts.into_iter().rev() {
-            let mut block = Block::zeroed()?;
+            let mut block = self.room()?;
             block.bytes[..part.len()].copy_from_slice(part);
-            self.insert(number, block)?;
+            block.bytes[part.len()..].fill(0);
+            self.insert(number, block);
         }
         Ok(())
     }
 
-    fn insert(&mut self, number: u64, block: Block) -> Result<(), StoreError> {
+    /// A block that is nobody's, whatever it holds.
+    ///
+    /// Memory of the block that goes is used again where it lies: a full cache that gave it back and took other pages each time would in the
+    /// end have one in every corner of the heap, and leave no long piece free between them.
+    fn room(&mut self) -> Result<Block, StoreError> {
+        let mut gone = None;
         while self.blocks.len() >= self.capacity {
-            self.evict()?;
+            gone = self.evict()?;
         }
+        match gone {
+            Some(block) => Ok(block.anew()),
+            None => Block::zeroed(),
+        }
+    }
+
+    fn insert(&mut self, number: u64, block: Block) {
         self.blocks.insert(number, block);
         self.touch(number);
-        Ok(())
     }
 
     /// Makes `number` the block that was used last.
@@ -301,8 +314,8 @@ impl Cache {
         }
     }
 
-    /// Drops the block that was not used for longest; writes what must be written first.
-    fn evict(&mut self) -> Result<(), StoreError> {
+    /// Takes out the block that was not used for longest; writes what must be written first.
+    fn evict(&mut self) -> Result<Option<Block>, StoreError> {
         let oldest = self.ages.first_key_value();
         let (age, number) = oldest
             .map(|(a, n)| (*a, *n))
@@ -312,8 +325,7 @@ impl Cache {
             self.write_back()?;
         }
         self.ages.remove(&age);
-        self.blocks.remove(&number);
-        Ok(())
+        Ok(self.blocks.remove(&number))
     }
 }
 
@@ -342,4 +354,33 @@ fn split(offset: u64, len: usize) -> (u64, Range<usize>) {
     let block = BLOCK as u64;
     let start = usize::try_from(offset % block).expect("a block is smaller than memory");
     (offset / block, start..(start + len).min(BLOCK))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::rc::Rc;
+    use alloc::vec;
+
+    use super::{BLOCK, Cache, FEWEST};
+    use crate::MemoryStore;
+
+    #[test]
+    fn a_full_cache_keeps_its_memory() {
+        let store = Rc::new(MemoryStore::new(vec![7; 64 * BLOCK]));
+        let mut cache = Cache::new(store, FEWEST * BLOCK);
+        let mut memory = BTreeSet::new();
+        for round in 0..3 {
+            for block in 0..64 {
+                let mut bytes = [0; 100];
+                let read = cache.read(block * BLOCK as u64, &mut bytes);
+                assert_eq!((read, bytes), (Ok(()), [7; 100]));
+                if round > 0 {
+                    let places = cache.blocks.values().map(|block| block.bytes.as_ptr());
+                    memory.extend(places);
+                }
+            }
+        }
+        assert_eq!(memory.len(), FEWEST);
+    }
 }

@@ -17,6 +17,7 @@ mod index_check;
 mod initrd_tar;
 mod partition;
 mod path;
+mod sparse;
 mod vsock;
 
 /// A target: its name, and what is done with the bytes.

@@ -114,9 +114,129 @@ fn unlocked(write: Write) -> impl Iterator<Item = Write> {
 mod tests {
     extern crate std;
 
+    use std::cell::RefCell;
     use std::vec::Vec;
 
+    use toro_fake::{FakeDevice, Random};
+    use toro_pci::{Address, ConfigSpace};
+    use toro_virtio::DeviceType;
+
     use super::*;
+
+    /// A function that answers anything, and remembers what parts it was told.
+    struct Liar {
+        random: RefCell<Random>,
+        parts: RefCell<Vec<(u8, Part)>>,
+    }
+
+    impl ConfigSpace for Liar {
+        fn read(&self, _: Address, offset: u8) -> u32 {
+            // Who it is it must say, or nobody asks it anything.
+            match offset {
+                0 => u32::from(ID.1) << 16 | u32::from(ID.0),
+                _ => self.random.borrow_mut().next_u32(),
+            }
+        }
+
+        fn write(&self, _: Address, _: u8, _: u32) {}
+
+        fn write_part(&self, _: Address, offset: u8, value: Part) {
+            self.parts.borrow_mut().push((offset, value));
+        }
+    }
+
+    /// What the chip makes of writes: it takes one behind two that unlock it (16.5).
+    #[derive(Default)]
+    struct Chip {
+        unlocked: usize,
+        lengths: [u32; 2],
+        /// How long it has counted.
+        counted: u64,
+    }
+
+    impl Chip {
+        fn take(&mut self, write: Write) {
+            let key = |at| Write::Half(RELOAD, UNLOCK[at]);
+            if self.unlocked < 2 && write == key(self.unlocked) {
+                self.unlocked += 1;
+                return;
+            }
+            if core::mem::take(&mut self.unlocked) < 2 {
+                return;
+            }
+            match write {
+                Write::Word(FIRST, length) => self.lengths[0] = length,
+                Write::Word(SECOND, length) => self.lengths[1] = length,
+                Write::Half(RELOAD, RESTART) => self.counted = 0,
+                _ => {}
+            }
+        }
+
+        fn acts(&self) -> bool {
+            self.counted >= self.lengths.iter().map(|length| u64::from(*length)).sum()
+        }
+    }
+
+    #[test]
+    fn random_feeding_keeps_the_chip_from_acting_and_nothing_else_does() {
+        let mut random = Random::new(1);
+        for _ in 0..toro_fake::steps(20_000) / 10 {
+            let mut chip = Chip::default();
+            let most = ticks(Duration::from_millis(u64::from(random.below(3_000_000))));
+            setting(most).for_each(|write| chip.take(write));
+            for _ in 0..10 {
+                chip.counted += u64::from(random.below(2 * most + 1));
+                let was_late = chip.acts();
+                let waited = chip.counted;
+                assert_eq!(was_late, waited >= 2 * u64::from(most));
+                if random.below(4) == 0 {
+                    // Without the key, nothing is taken.
+                    chip.take(Write::Half(RELOAD, RESTART));
+                    assert_eq!(chip.counted, waited);
+                }
+                unlocked(Write::Half(RELOAD, RESTART)).for_each(|write| chip.take(write));
+                assert!(!chip.acts());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_device_does_changes_what_it_is_told() {
+        let mut random = Random::new(2);
+        let memory = FakeDevice::new(DeviceType::NET, 0, 1, 8).transport();
+        let registers = memory.config().part(0, REGISTERS as usize);
+        let registers = registers.expect("it has more");
+        let liar = Liar {
+            random: RefCell::new(Random::new(3)),
+            parts: RefCell::new(Vec::new()),
+        };
+        let mut watchdog = None;
+        for _ in 0..toro_fake::steps(200_000) {
+            match (random.below(8), &mut watchdog) {
+                (0, _) | (_, None) => {
+                    liar.parts.borrow_mut().clear();
+                    let mut function =
+                        Function::at(&liar, Address::new(0, 4, 0)).expect("it answers");
+                    let timeout = Duration::from_millis(u64::from(random.next_u32()));
+                    watchdog = Some(Watchdog::start(&mut function, registers, timeout));
+                    let lengths = [FIRST, SECOND].map(|at| registers.read::<u32>(at));
+                    assert_eq!(lengths, [ticks(timeout); 2]);
+                    assert!((1..=MOST_TICKS).contains(&lengths[0]));
+                    let parts = [
+                        (LOCK, Part::Byte(LOCK_STOPPED)),
+                        (CONFIG, Part::Half(CONFIG_RESET_AT_1_KHZ)),
+                        (LOCK, Part::Byte(LOCK_ENABLED)),
+                    ];
+                    assert_eq!(*liar.parts.borrow(), parts);
+                }
+                (1..4, Some(watchdog)) => {
+                    watchdog.feed();
+                    assert_eq!(registers.read::<u16>(RELOAD), RESTART);
+                }
+                _ => registers.write(random.index(REGISTERS as usize), random.next_u8()),
+            }
+        }
+    }
 
     #[test]
     fn every_write_is_unlocked() {

@@ -53,6 +53,9 @@ pub mod env {
 pub mod fs {
     #[cfg(feature = "initrd")]
     pub use toro_rt::{MountArchiveError, mount_archive};
+    /// Whether the image can mount more than its archive: disks and folders of the host, which are waited for.
+    pub const HAS_MOUNTS: bool = cfg!(feature = "mount");
+
     #[cfg(feature = "mount")]
     pub use toro_rt::{MountError, abandon, mount, unmount};
     pub use toro_vfs::{
@@ -100,6 +103,18 @@ pub mod net {
         serving.until(toro_rt::requested());
         #[cfg(not(feature = "shutdown"))]
         serving.for_ever();
+    }
+
+    /// Parks the calling thread until the machine is asked to end: for services of blocking sockets.
+    ///
+    /// Without the feature `shutdown` nobody asks.
+    pub fn until_end() {
+        #[cfg(feature = "shutdown")]
+        toro_sched::block_on(toro_rt::requested());
+        #[cfg(not(feature = "shutdown"))]
+        loop {
+            toro_sched::park();
+        }
     }
 
     /// [`serve`] with what `make` makes: without the unit `multiqueue` a service has one core.

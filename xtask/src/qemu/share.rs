@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::process;
 use crate::setup::{Tool, is_root};
@@ -112,6 +114,17 @@ impl Share {
 }
 
 impl FileServer {
+    /// Stops it where it stands, or lets it go on: it lives, and answers nothing meanwhile.
+    pub(crate) fn pause(&self, is_paused: bool) -> Result<()> {
+        let signal = if is_paused {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(pid, signal).context("virtiofsd has ended")
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(&mut self) -> Result<()> {
         // It may have ended already.

@@ -49,7 +49,7 @@ pub(super) struct Server {
     pub(super) running: Running,
     pub(super) address: SocketAddr,
     /// What runs beside it, as long.
-    _servers: Vec<FileServer>,
+    pub(super) servers: Vec<FileServer>,
 }
 
 impl Server {
@@ -94,7 +94,7 @@ impl Server {
     pub(super) fn boot(vm: &Vm, address: SocketAddr) -> Result<Self> {
         let servers = vm.serve()?;
         let mut server = Self {
-            _servers: servers,
+            servers,
             running: Running::start(&vm.command())?,
             address,
         };

@@ -48,7 +48,7 @@ fn mutated_volumes_never_panic() {
                     _ => random.next_u64().to_le_bytes()[0],
                 };
             }
-            exercise::everything(bytes);
+            exercise::everything(MemoryStore::new(bytes));
         }
     }
 }
@@ -56,7 +56,7 @@ fn mutated_volumes_never_panic() {
 #[test]
 fn what_is_no_volume_is_refused() {
     for len in [0, 1, 511, 512, 4096] {
-        exercise::everything(vec![0; len]);
-        exercise::everything(vec![0xff; len]);
+        exercise::everything(MemoryStore::new(vec![0; len]));
+        exercise::everything(MemoryStore::new(vec![0xff; len]));
     }
 }

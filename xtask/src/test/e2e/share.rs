@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +20,7 @@ use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 
 const CHANGES: &str = "e2e: web-server notices that files of a share change";
+const STANDSTILL: &str = "e2e: web-server answers others while the host of a share stands still";
 const OUTAGE: &str = "e2e: a share whose server dies is an error and no hang";
 /// The image of the second case.
 const READER: &str = "test-share";
@@ -27,7 +28,7 @@ const READER: &str = "test-share";
 /// A busy machine takes its time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs both cases.
+/// Runs all cases.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
     for (name, image, case) in [
         (
@@ -35,6 +36,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
             server::NAME,
             changes as fn(&Workspace, Image) -> Result<()>,
         ),
+        (STANDSTILL, server::NAME, standstill),
         (OUTAGE, READER, outage),
     ] {
         if !tally.wants(name) {
@@ -54,28 +56,75 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
     }
 }
 
-fn changes(workspace: &Workspace, image: Image) -> Result<()> {
-    let folder = empty(workspace, "changing")?;
-    let index = folder.join("index.html");
-    let large: Vec<u8> = (0..3_000_000).map(toro_abi::share::pattern).collect();
-    fs::write(&index, "one")?;
-    fs::write(folder.join("large"), &large)?;
+/// A server of `folder`.
+fn serve(workspace: &Workspace, image: Image, folder: &Path) -> Result<Server> {
     let setting = Setting {
         image,
         machine: Machine::Microvm,
         memory: None,
         cell: Cell::PLAIN,
         archive: None,
-        share: Some(folder.clone()),
+        share: Some(folder.to_owned()),
         tap: None,
         monitor: None,
     };
-    let mut server = Server::start(workspace, &setting)?;
+    Server::start(workspace, &setting)
+}
+
+/// More clients wait for their files than a loop of events could hold up, and others are answered meanwhile.
+fn standstill(workspace: &Workspace, image: Image) -> Result<()> {
+    const WAITING: usize = 8;
+    let folder = empty(workspace, "standing")?;
+    let large: Vec<u8> = (0..500_000).map(toro_abi::share::pattern).collect();
+    fs::write(folder.join("index.html"), "index")?;
+    fs::write(folder.join("large"), &large)?;
+    let mut server = serve(workspace, image, &folder)?;
+    let address = server.address;
+    server
+        .servers
+        .iter()
+        .try_for_each(|host| host.pause(true))?;
+    let waiting: Vec<Client> = (0..WAITING)
+        .map(|_| {
+            let mut client = Client::connect(address)?;
+            client.send(b"GET /large HTTP/1.1\r\nHost: toro\r\n\r\n")?;
+            Ok(client)
+        })
+        .collect::<Result<_>>()?;
+    // No file is needed for these answers; new connections and old ones get them.
+    let mut patient = Client::connect(address)?;
+    for _ in 0..3 {
+        patient.request("BREW", "/large", "")?.expect(501)?;
+        let mut other = Client::connect(address)?;
+        other.request("DELETE", "/large", "")?.expect(405)?;
+    }
+    server.running.check_alive()?;
+    server
+        .servers
+        .iter()
+        .try_for_each(|host| host.pause(false))?;
+    for mut client in waiting {
+        let answer = client.receive(false)?.expect(200)?;
+        ensure!(answer.body == large, "the large file differs");
+    }
+    server.check_alive()
+}
+
+fn changes(workspace: &Workspace, image: Image) -> Result<()> {
+    let folder = empty(workspace, "changing")?;
+    let index = folder.join("index.html");
+    let large: Vec<u8> = (0..3_000_000).map(toro_abi::share::pattern).collect();
+    fs::write(&index, "one")?;
+    fs::write(folder.join("large"), &large)?;
+    let mut server = serve(workspace, image, &folder)?;
     let address = server.address;
     let first = until(address, "/", "", |answer| answer.body == b"one")?;
     let tag = first.header("etag").context("a file has a tag")?.to_owned();
     let known = format!("If-None-Match: {tag}\r\n");
     until(address, "/", &known, |answer| answer.status == 304)?;
+    let time = first.header("last-modified").context("and a time")?;
+    let since = format!("If-Modified-Since: {time}\r\n");
+    until(address, "/", &since, |answer| answer.status == 304)?;
     // By its size.
     fs::write(&index, "three")?;
     until(address, "/", &known, |answer| answer.body == b"three")?;
@@ -90,6 +139,17 @@ fn changes(workspace: &Workspace, image: Image) -> Result<()> {
         .open(&index)?
         .set_modified(later)?;
     until(address, "/", &known, |answer| answer.body == b"eight")?;
+    let newer = get(address, "/", &since)?.expect(200)?;
+    ensure!(newer.header("last-modified") != Some(time), "no new time");
+    get(address, "/large", "Range: bytes=1000000-1000099\r\n")?
+        .expect(206)
+        .and_then(|part| {
+            ensure!(
+                part.body == large[1_000_000..1_000_100],
+                "the range differs"
+            );
+            Ok(())
+        })?;
     // By another file in its place, as editors save.
     fs::write(folder.join("new"), "replaced")?;
     fs::rename(folder.join("new"), &index)?;

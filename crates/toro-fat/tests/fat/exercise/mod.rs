@@ -2,21 +2,20 @@
 
 use std::rc::Rc;
 
-use toro_cache::MemoryStore;
+use toro_cache::BlockStore;
 use toro_fat::{FatFs, Options};
 use toro_vfs::{FileSystem, FileType, Mounts, OpenOptions};
 
 /// Most entries that are looked at: a directory may hold itself.
-const MOST: usize = 100;
+const MOST: usize = 24;
 
 /// Mounts the volume, reads what it shows, and changes it.
-pub(crate) fn everything(bytes: Vec<u8>) {
+pub(crate) fn everything(store: impl BlockStore + 'static) {
     let options = Options {
         cache_bytes: 0,
         clock: || 1_700_000_000,
     };
-    let store = Rc::new(MemoryStore::new(bytes));
-    let Ok(file_system) = FatFs::mount(store, options) else {
+    let Ok(file_system) = FatFs::mount(Rc::new(store), options) else {
         return;
     };
     let file_system = Rc::new(file_system);
