@@ -64,6 +64,9 @@ pub(crate) struct Extras {
     /// Put packet capture into the image; `pcap=pcap` on its command line starts it.
     #[arg(long)]
     pub(crate) pcap: bool,
+    /// Put tracing into the image; `trace=trace` on its command line starts it.
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -141,6 +144,7 @@ impl Extras {
             (self.shutdown, "shutdown"),
             (self.operator, "operator"),
             (self.pcap, "pcap"),
+            (self.trace, "trace"),
             (self.gdb, "gdb"),
         ]
         .into_iter()

@@ -28,6 +28,7 @@ mod symbolize;
 mod test;
 mod tidy;
 mod torov;
+mod trace;
 mod vsock;
 mod workspace;
 
@@ -49,6 +50,8 @@ enum Verb {
     Gdb(gdb::Args),
     /// Boots an appliance and writes down what its network cards receive and send, for Wireshark.
     Pcap(pcap::Args),
+    /// Boots an appliance and writes down what happens on its cores, for Perfetto or Chromium; or where it spends its time, as a flame graph.
+    Trace(trace::Args),
     /// Makes a bootable GRUB ISO of an appliance.
     Iso(iso::Args),
     /// Measures images next to a Linux guest.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::main(&args),
         Verb::Gdb(args) => gdb::main(&args),
         Verb::Pcap(args) => pcap::main(&args),
+        Verb::Trace(args) => trace::main(&args),
         Verb::Iso(args) => iso::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Test(args) => test::main(&args),

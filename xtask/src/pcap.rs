@@ -2,21 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 
+use crate::build::{Extras, Image};
 use crate::run;
+use crate::run::listener::{self, Listener, Listening};
 
 /// The console port through which an image tells what its cards see.
 pub(crate) const PORT: &str = "pcap";
-
-/// QEMU makes its sockets within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -32,44 +29,49 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let path = match &args.output {
+    let output = match &args.output {
         Some(path) => path.clone(),
         None => PathBuf::from(format!("{}.pcapng", args.run.appliance())),
     };
-    run::boot(&args.run, Some(&path))
+    run::boot(&args.run, Some(&Capture { output }))
 }
 
-/// Whether the capture goes to the standard output.
-pub(crate) fn is_standard_output(path: &Path) -> bool {
-    path == Path::new("-")
+/// A capture, and where it goes.
+struct Capture {
+    output: PathBuf,
 }
 
-/// Copies what comes from `socket`, once it is there, to `output` until QEMU ends. Hands out the number of bytes.
-///
-/// # Errors
-/// Fails if the output cannot be made.
-pub(crate) fn follow(socket: PathBuf, output: &Path) -> Result<JoinHandle<Result<u64>>> {
-    let mut output: Box<dyn Write + Send> = match is_standard_output(output) {
-        true => Box::new(io::stdout()),
-        false => {
-            let file = File::create(output);
-            Box::new(file.with_context(|| format!("cannot write {}", output.display()))?)
-        }
-    };
-    Ok(thread::spawn(move || copy(&socket, &mut output)))
-}
+impl Listener for Capture {
+    fn unit(&self) -> &'static str {
+        PORT
+    }
 
-fn copy(socket: &Path, output: &mut dyn Write) -> Result<u64> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut input = loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => break stream,
-            Err(error) if Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("no socket at {}", socket.display()));
+    fn pick(&self, extras: &mut Extras) {
+        extras.pcap = true;
+    }
+
+    fn takes_output(&self) -> bool {
+        self.output == Path::new("-")
+    }
+
+    fn listen(&self, socket: PathBuf, _: &Image, _: &Path) -> Result<Listening> {
+        let mut output: Box<dyn Write + Send> = match self.takes_output() {
+            true => Box::new(io::stdout()),
+            false => {
+                let file = File::create(&self.output);
+                Box::new(file.with_context(|| format!("cannot write {}", self.output.display()))?)
             }
-            Err(_) => thread::sleep(Duration::from_millis(20)),
-        }
-    };
+        };
+        Ok(thread::spawn(move || {
+            let bytes = copy(&socket, &mut output)?;
+            Ok(format!("{bytes} bytes of capture"))
+        }))
+    }
+}
+
+/// Copies what comes from `socket`, once it is there, to `output` until QEMU ends. Returns the number of bytes.
+fn copy(socket: &Path, output: &mut dyn Write) -> Result<u64> {
+    let mut input = listener::connect(socket)?;
     let (mut bytes, mut total) = ([0; 64 << 10], 0);
     loop {
         let len = input.read(&mut bytes)?;

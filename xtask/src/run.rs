@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread::JoinHandle;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result, bail};
@@ -13,13 +12,16 @@ use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Ne
 use crate::setup::Tool;
 use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
-use crate::{iso, pcap, process, setup};
+use crate::{iso, process, setup};
 
 /// The console port of the operator.
 pub(crate) const OPERATOR: &str = "operator";
 
 mod asking;
 mod execution;
+pub(crate) mod listener;
+
+use listener::Listener;
 
 /// The arguments of the verb.
 #[derive(Debug, clap::Args)]
@@ -162,13 +164,16 @@ impl Args {
     }
 }
 
-/// Boots what `args` describe; what its cards see goes to `capture`, if that is wanted.
-pub(crate) fn boot(args: &Args, capture: Option<&Path>) -> Result<ExitCode> {
+/// Boots what `args` describe, with a unit that `listener` reads, if there is one.
+pub(crate) fn boot(args: &Args, listener: Option<&dyn Listener>) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let package = workspace.appliance(&args.appliance)?;
     let mut wish = Wish::new(package, args)?;
-    if capture.is_some() {
-        wish.open_port(pcap::PORT)?;
+    if let Some(listener) = listener {
+        wish.open_port(listener.unit())?;
+        wish.append = format!("{} {}", listener.words(), wish.append)
+            .trim()
+            .to_owned();
     }
     wish.check()?;
     if !args.dry_run {
@@ -177,14 +182,16 @@ pub(crate) fn boot(args: &Args, capture: Option<&Path>) -> Result<ExitCode> {
             setup::ensure(&[Tool::VhostDeviceVsock])?;
         }
     }
-    let extras = Extras {
+    let mut extras = Extras {
         metrics: args.metrics.is_some(),
         dump: args.dump,
         operator: args.operator,
-        pcap: capture.is_some(),
         shutdown: !package.picks("shutdown"),
         ..wish.extras
     };
+    if let Some(listener) = listener {
+        listener.pick(&mut extras);
+    }
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
     let mut vm = wish.vm(&workspace, package, &image)?;
     let monitor = Monitor::path("run");
@@ -230,25 +237,25 @@ pub(crate) fn boot(args: &Args, capture: Option<&Path>) -> Result<ExitCode> {
     let _servers = vm.serve()?;
     // It ends with the virtual machine.
     let _backend = vm.vsock.as_ref().map(Backend::start).transpose()?;
-    let follower = capture.map(|output| follow(&vm, output)).transpose()?;
-    if capture.is_some_and(pcap::is_standard_output) {
+    let begin = |listener: &dyn Listener| {
+        let port = vm
+            .console_ports
+            .iter()
+            .find(|port| port.name == listener.unit());
+        let socket = port.and_then(|port| port.path.clone());
+        listener.listen(socket.context("the unit has no port")?, &image, &monitor)
+    };
+    let listening = listener.map(begin).transpose()?;
+    if listener.is_some_and(Listener::takes_output) {
         command.stdout(io::stderr());
     }
     eprintln!("Ctrl-C ends {}", package.name);
     let ended = execution::run(&mut command, &package.name, &monitor);
     drop(fs::remove_file(&monitor));
-    if let Some(follower) = follower {
-        let bytes = follower.join().expect("it does not panic")?;
-        eprintln!("{bytes} bytes of capture");
+    if let Some(listening) = listening {
+        eprintln!("{}", listening.join().expect("it does not panic")?);
     }
     ended
-}
-
-/// Writes what comes from the port of the capture to `output`.
-fn follow(vm: &Vm, output: &Path) -> Result<JoinHandle<Result<u64>>> {
-    let port = vm.console_ports.iter().find(|port| port.name == pcap::PORT);
-    let socket = port.and_then(|port| port.path.clone());
-    pcap::follow(socket.context("the capture has no port")?, output)
 }
 
 impl Wish {

@@ -1,4 +1,4 @@
-//! What the image and the tools on the host share: exit codes, lines of tests and benchmarks, the tables of symbols and lines.
+//! What the image and the tools on the host share: exit codes, lines of tests and benchmarks, tables of symbols and lines, traces.
 //!
 //! Words only: no state, no machine. `xtask` writes what the image reads and the other way round, so each
 //! format is defined here once and tested here in both directions.
@@ -16,3 +16,4 @@ pub mod sample;
 pub mod session;
 pub mod share;
 pub mod symbols;
+pub mod trace;

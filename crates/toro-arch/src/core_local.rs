@@ -101,6 +101,12 @@ pub fn take_pending() -> u64 {
     current().pending.swap(0, Ordering::Relaxed)
 }
 
+/// Adds vectors to those that have arrived on this core, as its stubs do.
+pub(crate) fn leave_pending(vectors: u64) {
+    // Relaxed: as in `take_pending`.
+    current().pending.fetch_or(vectors, Ordering::Relaxed);
+}
+
 /// The vectors that have arrived on core `id` and were not taken yet, as bits from [`crate::trap::FIRST_IRQ`]: for whoever looks from outside.
 ///
 /// # Panics

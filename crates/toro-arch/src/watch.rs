@@ -9,6 +9,8 @@
 //!   stack; that one calls [`tick`], and may report and return.
 //!
 //! A thread that yields pays nothing for this: the loop takes the word anyway.
+//!
+//! The same timer can [sample](install_sampling) where a core is: then its stub always enters the handler of exceptions.
 
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
@@ -58,6 +60,12 @@ toro_watch_stub:
 4:  push 0
     push {vector}
     jmp toro_exception
+
+    .balign 16
+toro_sample_stub:
+    push 0
+    push {vector}
+    jmp toro_exception
     "#,
     bit = const TIMER - trap::FIRST_IRQ,
     vector = const TIMER,
@@ -65,6 +73,7 @@ toro_watch_stub:
 
 unsafe extern "C" {
     fn toro_watch_stub();
+    fn toro_sample_stub();
 }
 
 /// The vector of the timer: the first there is.
@@ -87,6 +96,22 @@ pub unsafe fn install() {
     let entry = toro_watch_stub as *const () as u64;
     // SAFETY: 1. duty 1; 2. the stub above ends as the one that it replaces, or as an exception does.
     unsafe { trap::set_gate(TIMER, entry, InterruptStack::Exception) };
+}
+
+/// Makes the timer's interrupt always enter the handler of exceptions, which calls [`sampled`]. The cores begin with [`start`].
+///
+/// # Safety
+/// 1. No other core runs yet, and this one has interrupts off.
+pub unsafe fn install_sampling() {
+    let entry = toro_sample_stub as *const () as u64;
+    // SAFETY: 1. duty 1; 2. the stub above ends as an exception does.
+    unsafe { trap::set_gate(TIMER, entry, InterruptStack::Exception) };
+}
+
+/// Leaves the interrupt that the handler of exceptions was entered for to the scheduler, ends it and arms the next.
+pub fn sampled() {
+    core_local::leave_pending(1 << (TIMER - trap::FIRST_IRQ));
+    tick();
 }
 
 /// Watches the running core from now on: its timer fires every `ticks` at least, and the first time after as many.

@@ -20,6 +20,7 @@ use toro_arch::core_local;
 use toro_arch::ioapic::IoApic;
 use toro_arch::trap::{FIRST_IRQ, IRQS};
 use toro_sync::{Once, PerCore};
+use toro_trace::Kind;
 
 pub use line::{LineShare, share_line};
 
@@ -166,12 +167,16 @@ pub fn dispatch() -> Dispatched {
     let dispatched = Dispatched {
         timer: pending & timer != 0,
     };
+    if dispatched.timer {
+        toro_trace::emit(Kind::Irq, u64::from(TIMER.number()));
+    }
     pending &= !timer;
     VECTORS.with(|vectors| {
         let wakers = vectors.wakers.borrow();
         while pending != 0 {
             let bit = pending.trailing_zeros() as usize;
             pending &= pending - 1;
+            toro_trace::emit_with(Kind::Irq, || u64::from(FIRST_IRQ) + bit as u64);
             let arrivals = &vectors.arrivals[bit];
             arrivals.set(arrivals.get().wrapping_add(1));
             if let Some(waker) = &wakers[bit] {

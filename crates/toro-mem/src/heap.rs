@@ -12,6 +12,8 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
+use toro_trace::Kind;
+
 use crate::class::{self, CLASSES, SIZES, class_of};
 use crate::pages::PageAllocator;
 use crate::region::PAGE;
@@ -258,10 +260,19 @@ impl CoreHeap {
 
     /// Takes pages, if need be from bins that keep an empty slab.
     fn take_pages(&mut self, pages: usize, align: usize) -> Option<NonNull<u8>> {
-        self.pages.allocate(pages, align).or_else(|| {
+        let taken = self.pages.allocate(pages, align).or_else(|| {
             self.release_empty();
             self.pages.allocate(pages, align)
-        })
+        });
+        self.trace();
+        taken
+    }
+
+    /// Has a trace show how many bytes the heap holds, objects or not: single objects come and go too quickly for a look at whether
+    /// there is a trace.
+    fn trace(&self) {
+        let held = || (self.pages.total() - self.pages.free_count()) * PAGE;
+        toro_trace::emit_with(Kind::Heap, || held() as u64);
     }
 
     /// Gives the empty slab that each bin may keep back to the pages.
@@ -283,6 +294,7 @@ impl CoreHeap {
         self.strike(slab, class);
         // SAFETY: 1. the pages of a slab came from `take_pages`; 2. nobody uses an object of it, and no list knows it.
         unsafe { self.pages.free(slab.start(class), class::slab_pages(class)) };
+        self.trace();
     }
 
     /// # Safety
@@ -295,6 +307,7 @@ impl CoreHeap {
         self.large.frees += 1;
         // SAFETY: 1. and 2. by duty 1: `allocate_large` took as many pages.
         unsafe { self.pages.free(object, pages) };
+        self.trace();
     }
 
     /// # Safety
@@ -305,6 +318,7 @@ impl CoreHeap {
         let resized = unsafe { self.pages.resize(object, old, new) };
         if resized {
             self.large.pages = self.large.pages - old + new;
+            self.trace();
         }
         resized
     }

@@ -2,8 +2,10 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
+use toro_abi::trace::request;
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_sync::SpinLock;
 use toro_time::Instant;
@@ -26,6 +28,8 @@ static SERVICES: SpinLock<Vec<&'static Requests>> = SpinLock::new(Vec::new());
 #[derive(Debug)]
 pub struct Requests {
     service: &'static str,
+    /// The number by which a trace names the service: how many were announced before.
+    number: AtomicU8,
     cores: [Histogram; MAX_CORES],
 }
 
@@ -34,6 +38,7 @@ impl Requests {
     pub const fn new(service: &'static str) -> Self {
         Self {
             service,
+            number: AtomicU8::new(0),
             cores: [const { Histogram::new() }; MAX_CORES],
         }
     }
@@ -42,6 +47,8 @@ impl Requests {
     pub fn announce(&'static self) {
         let mut services = SERVICES.lock();
         if !services.iter().any(|known| core::ptr::eq(*known, self)) {
+            let number = u8::try_from(services.len()).unwrap_or(u8::MAX);
+            self.number.store(number, Ordering::Relaxed);
             services.push(self);
         }
     }
@@ -53,11 +60,29 @@ impl Requests {
 
     /// Counts a request that arrived at `begun` and is answered now.
     pub fn end(&self, begun: Instant) {
-        self.count(core_local::id(), Instant::now() - begun);
+        let time = Instant::now() - begun;
+        self.count(core_local::id(), time);
+        toro_trace::emit_with(toro_trace::Kind::Request, || {
+            let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            request(self.number.load(Ordering::Relaxed), nanos)
+        });
     }
 
     fn count(&self, core: usize, time: Duration) {
         self.cores[core].add(time);
+    }
+
+    /// Has a trace name all announced services.
+    pub fn trace_names() {
+        let services = SERVICES.lock();
+        for service in services.iter() {
+            let number = service.number.load(Ordering::Relaxed);
+            toro_trace::emit_name(
+                toro_trace::Kind::Service,
+                u64::from(number),
+                service.service,
+            );
+        }
     }
 
     /// Writes what all announced services have answered on the first `cores` cores.

@@ -10,6 +10,7 @@ use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use toro_dev::net::{Frame, NetDevice, NetInfo};
+use toro_trace::Kind;
 
 use crate::checksum;
 use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_TCP, TCP_LEN};
@@ -118,6 +119,13 @@ impl Wire {
         &mut *self.device
     }
 
+    /// Takes a frame that has come.
+    pub(crate) fn receive(&mut self) -> Option<Frame> {
+        let frame = self.device.receive()?;
+        toro_trace::emit_with(Kind::PacketIn, || frame.bytes().len() as u64);
+        Some(frame)
+    }
+
     /// Begins a new log for a connection that has sent everything up to `next`.
     pub(crate) fn start_log(&mut self, next: Option<u32>) {
         self.log = SendLog {
@@ -184,6 +192,7 @@ impl Wire {
         self.frames_out += 1;
         self.bytes_out += len as u64;
         self.unflushed = true;
+        toro_trace::emit(Kind::PacketOut, len as u64);
         self.device.transmit(frame);
         result
     }

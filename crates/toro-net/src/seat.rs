@@ -161,9 +161,9 @@ impl Stack {
     /// The next frame, from the device or from another stack: in turns, so that neither starves the other.
     pub(crate) fn next_frame(&mut self, step: usize) -> Option<Frame> {
         if step.is_multiple_of(2) {
-            self.next_passed().or_else(|| self.wire.device().receive())
+            self.next_passed().or_else(|| self.wire.receive())
         } else {
-            let received = self.wire.device().receive();
+            let received = self.wire.receive();
             received.or_else(|| self.next_passed())
         }
     }

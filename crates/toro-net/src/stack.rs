@@ -117,7 +117,7 @@ impl Stack {
             let frame = if is_shared {
                 self.next_frame(step)
             } else {
-                self.wire.device().receive()
+                self.wire.receive()
             };
             let Some(mut frame) = frame else {
                 return false;

@@ -12,6 +12,7 @@ ping ADDRESS   whether a machine answers
 mounts         what is mounted
 log            the last lines of the log
 level [LEVEL]  the level of the log: off, error, warn, info, debug, trace
+trace [WORD]   what was traced lately; start begins and stop ends that
 uptime         how long the image has run
 shutdown       ends the image in order
 help           this
@@ -38,6 +39,8 @@ pub enum Command<'a> {
     Log,
     /// The level of the log; with a word, another one.
     Level(Option<&'a str>),
+    /// What was traced; or to begin or end that.
+    Trace(Option<bool>),
     /// Since when the image runs.
     Uptime,
     /// The end.
@@ -77,6 +80,12 @@ impl<'a> Command<'a> {
             "mounts" => Self::Mounts,
             "log" => Self::Log,
             "level" => Self::Level(words.next()),
+            "trace" => Self::Trace(match words.next() {
+                None => None,
+                Some("start") => Some(true),
+                Some("stop") => Some(false),
+                Some(word) => return Err(CommandError::Word(word)),
+            }),
             "uptime" => Self::Uptime,
             "shutdown" => Self::Shutdown,
             _ => return Err(CommandError::Unknown(name)),
@@ -88,7 +97,10 @@ impl<'a> Command<'a> {
 
     /// Whether it changes something.
     pub fn is_control(&self) -> bool {
-        matches!(self, Self::Level(Some(_)) | Self::Shutdown)
+        matches!(
+            self,
+            Self::Level(Some(_)) | Self::Trace(Some(_)) | Self::Shutdown
+        )
     }
 }
 
@@ -127,13 +139,16 @@ mod tests {
         check("level", Ok(Command::Level(None)));
         check("level debug", Ok(Command::Level(Some("debug"))));
         check("level debug now", Err(CommandError::Word("now")));
+        check("trace", Ok(Command::Trace(None)));
+        check("trace stop", Ok(Command::Trace(Some(false))));
+        check("trace all", Err(CommandError::Word("all")));
         check("PS", Err(CommandError::Unknown("PS")));
     }
 
     #[test]
     fn only_what_changes_something_is_control() {
         let is_control = |line| Command::parse(line).expect("a command").is_control();
-        assert!(is_control("shutdown") && is_control("level info"));
+        assert!(is_control("shutdown") && is_control("level info") && is_control("trace start"));
         for line in [
             "",
             "help",
@@ -144,6 +159,7 @@ mod tests {
             "mounts",
             "log",
             "level",
+            "trace",
         ] {
             assert!(!is_control(line), "{line}");
         }

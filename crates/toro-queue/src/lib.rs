@@ -4,6 +4,8 @@
 //! a thread to run, memory to free, a message. Posting never allocates, never waits for the owner, and tells the poster
 //! whether the owner sleeps and has to be rung.
 //!
+//! What a core has to tell others without waiting for them it writes into an [`EventRing`].
+//!
 //! [`slab`] holds what is named by handles that may outlive it, within a core.
 //!
 //! The memory orders are checked by loom, which runs every interleaving of small models:
@@ -14,6 +16,7 @@
 extern crate alloc;
 
 pub mod channel;
+mod event_ring;
 mod linked;
 mod mailbox;
 mod ring;
@@ -21,6 +24,7 @@ pub mod slab;
 mod wake_word;
 mod waker_cell;
 
+pub use event_ring::{EventRing, Words};
 pub use linked::{Handle, Link, Linked};
 pub use mailbox::{Mailbox, Posted, Taken};
 pub use wake_word::WakeWord;
@@ -29,14 +33,14 @@ pub use wake_word::WakeWord;
 mod atomic {
     #[cfg(not(loom))]
     pub(crate) use core::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
 
     #[cfg(loom)]
     pub(crate) use loom::cell::UnsafeCell;
     #[cfg(loom)]
     pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
 
     /// A cell with the face of loom's.

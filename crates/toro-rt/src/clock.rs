@@ -195,6 +195,8 @@ pub(crate) fn init(info: &BootInfo, machine: &Machine) {
     );
     #[cfg(feature = "watchdog")]
     let alarm = crate::watchdog::install(alarm);
+    #[cfg(feature = "trace")]
+    let alarm = crate::sampler::install(alarm);
     #[cfg(feature = "idle-poll")]
     if crate::environment::value("idle") == Some("poll") {
         // Some round trips of a message between two cores.
@@ -214,4 +216,6 @@ fn start(clock: Clock, alarm: Alarm) {
     toro_time::init(clock, alarm);
     #[cfg(feature = "watchdog")]
     crate::watchdog::start_core(&clock, &alarm);
+    #[cfg(feature = "trace")]
+    crate::sampler::start_core(&clock, &alarm);
 }

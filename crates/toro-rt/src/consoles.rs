@@ -3,18 +3,18 @@
 use alloc::boxed::Box;
 
 use log::{error, info};
-#[cfg(any(feature = "operator", feature = "pcap"))]
+#[cfg(any(feature = "operator", feature = "pcap", feature = "trace"))]
 use toro_console::Port;
 use toro_dev::console::ConsoleDevice as _;
 use toro_log::Sink;
 use toro_virtio_console::{Config, LogPort, VirtioConsole};
 
-#[cfg(any(feature = "operator", feature = "pcap"))]
+#[cfg(any(feature = "operator", feature = "pcap", feature = "trace"))]
 use crate::drivers;
 use crate::drivers::Found;
 
 /// The stack of a unit's thread, in bytes: reports are made on it.
-#[cfg(any(feature = "operator", feature = "pcap"))]
+#[cfg(any(feature = "operator", feature = "pcap", feature = "trace"))]
 const STACK: usize = 32 << 10;
 
 /// The log's way to a console.
@@ -49,7 +49,7 @@ pub(crate) fn start(found: Found) {
 }
 
 /// Has `serve` run on a thread of the core that owns the console, with the port that `unit=PORT` on the command line names.
-#[cfg(any(feature = "operator", feature = "pcap"))]
+#[cfg(any(feature = "operator", feature = "pcap", feature = "trace"))]
 pub(crate) fn serve_at(
     unit: &'static str,
     port: &'static str,

@@ -84,6 +84,8 @@ fn monitor(command: &str, out: &mut dyn fmt::Write) {
     let written = match command {
         "heap" => heap(out),
         "irqs" => irqs(out),
+        #[cfg(feature = "trace")]
+        "trace" => trace(out),
         #[cfg(feature = "net")]
         "sockets" => sockets(out),
         #[cfg(feature = "initrd")]
@@ -94,7 +96,33 @@ fn monitor(command: &str, out: &mut dyn fmt::Write) {
     let _ = written;
 }
 
-const COMMANDS: &str = "threads, heap, irqs, sockets (with the unit net), mounts (with initrd)";
+const COMMANDS: &str =
+    "threads, heap, irqs, sockets (with the unit net), mounts (with initrd), trace (with trace)";
+
+/// How many events of this core are shown.
+#[cfg(feature = "trace")]
+const EVENTS: usize = 32;
+
+/// The last events of this core, and how long before now each was.
+#[cfg(feature = "trace")]
+fn trace(out: &mut dyn fmt::Write) -> fmt::Result {
+    let mut written = match toro_trace::is_on() {
+        true => Ok(()),
+        false => writeln!(
+            out,
+            "no events are noted; trace=on on the command line has them noted"
+        ),
+    };
+    let now = toro_arch::tsc::read();
+    toro_trace::latest(core_local::id(), EVENTS, |event| {
+        // Both counts without the byte that events do not have.
+        let before = toro_time::elapsed_in(now.wrapping_sub(event.ticks) << 8 >> 8);
+        let (micros, kind) = (before.as_micros(), event.kind.name());
+        written =
+            written.and_then(|()| writeln!(out, "-{micros:>8} us  {kind:<10} {}", event.value));
+    });
+    written
+}
 
 fn heap(out: &mut dyn fmt::Write) -> fmt::Result {
     writeln!(out, "core {}: {}", core_local::id(), toro_mem::stats())

@@ -33,6 +33,10 @@ fn exception(frame: &mut TrapFrame) {
     if crate::dump::stand(frame) {
         return;
     }
+    #[cfg(feature = "trace")]
+    if crate::sampler::tick(frame) {
+        return;
+    }
     #[cfg(feature = "gdb")]
     if toro_gdbstub::enter(frame) {
         return;

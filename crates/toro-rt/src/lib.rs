@@ -54,6 +54,8 @@ mod places;
 #[cfg(feature = "shutdown")]
 mod power_button;
 mod protection;
+#[cfg(feature = "trace")]
+mod sampler;
 #[cfg(feature = "virtio-fs")]
 mod shares;
 #[cfg(feature = "shutdown")]
@@ -63,6 +65,8 @@ mod sockets;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;
+#[cfg(feature = "trace")]
+mod trace;
 #[cfg(feature = "watchdog")]
 mod watchdog;
 

@@ -128,6 +128,11 @@ impl Console<'_> {
                     "`{word}` is no level; off, error, warn, info, debug and trace are\n"
                 )),
             },
+            Command::Trace(None) => self.tell(&answers::trace()),
+            Command::Trace(Some(wants)) => match answers::set_trace(wants) {
+                Ok(()) => Ok(()),
+                Err(reason) => self.say(format_args!("{reason}\n")),
+            },
             Command::Uptime => {
                 let up = Instant::now().as_nanos() / 1_000_000;
                 self.say(format_args!("{}.{:03} s\n", up / 1000, up % 1000))

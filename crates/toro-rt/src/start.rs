@@ -57,6 +57,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::shutdown::start(info, &machine); // the power button
     #[cfg(feature = "pcap")]
     crate::capture::start(); //               if `pcap=` asks for it
+    #[cfg(feature = "trace")]
+    crate::trace::start(); //                 if `trace=` asks for it
     #[cfg(feature = "operator")]
     crate::operator::start(); //              if `operator=` asks for it
     #[cfg(feature = "net")]

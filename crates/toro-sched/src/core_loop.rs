@@ -15,6 +15,7 @@ use toro_arch::context;
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_queue::{Mailbox, Posted};
 use toro_sync::PerCore;
+use toro_trace::Kind;
 
 use crate::idle::{self, Look};
 use crate::roster::Roster;
@@ -22,6 +23,7 @@ use crate::run_queue::RunQueue;
 use crate::stack::StackCache;
 use crate::stats::{Counters, Stats};
 use crate::thread::{Block, OnPanic, SpawnError};
+use crate::tracing;
 
 /// What one core schedules.
 struct Core {
@@ -150,6 +152,7 @@ pub(crate) fn begin(block: &Arc<Block>) -> Result<(), SpawnError> {
 /// Takes a thread that has begun in: the scheduler's count of it is `block`.
 fn start(core: &Core, block: Arc<Block>) {
     core.counters.begun();
+    toro_trace::emit_name(Kind::Thread, block.id, &block.name);
     let block = Arc::into_raw(block);
     // SAFETY: 1. a new thread is on no roster; 2. its count is kept until it is buried.
     unsafe { core.roster.insert(block) };
@@ -184,7 +187,9 @@ pub fn end() -> ! {
         let next = next(core);
         core.current.set(next);
         // SAFETY: the next thread is alive: it was queued.
-        let to = unsafe { &*next }.context.get();
+        let heir = unsafe { &*next };
+        toro_trace::emit(Kind::Switch, heir.id);
+        let to = heir.context.get();
         // SAFETY: 1. `next` was in the queue, so it is not running, and an ended thread is in no queue, so it is another; 2. nobody
         // queues a thread that has ended; 3. a switch leaves room for the frames of a wake-up, which are larger.
         unsafe { context::leave(to, bury, current.cast()) }
@@ -274,8 +279,8 @@ fn switch_to(core: &Core, next: *const Block) {
     // SAFETY: the next thread is alive: it was queued.
     let to = unsafe { &*next }.context.get();
     // SAFETY: 1. `next` was saved by an earlier switch or is new, and was in the queue, so it is not running; 2. blocks
-    // do not move.
-    unsafe { context::switch(from, to) };
+    // do not move. 2. Both are theirs.
+    unsafe { tracing::change(from, to) };
 }
 
 /// Buries a thread that has ended: the first thing that is done on the stack of the next one.
@@ -310,9 +315,15 @@ fn next(core: &Core) -> *const Block {
 fn wait_for_next(core: &Core) -> *const Block {
     loop {
         core.counters.idle(|| idle::wait(core.mailbox, &core.look));
+        toro_trace::emit(Kind::Busy, 0);
         open_mail(core);
         collect(core);
         if let Some(block) = core.ready.pop() {
+            // A change to another thread says so itself.
+            if ptr::eq(block, core.current.get()) {
+                // SAFETY: it was queued, so it is alive.
+                toro_trace::emit_with(Kind::Switch, || unsafe { &*block }.id);
+            }
             return block;
         }
     }

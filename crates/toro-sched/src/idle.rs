@@ -68,6 +68,7 @@ impl Look {
 pub(crate) fn wait(mailbox: &Mailbox<Arc<Block>>, look: &Look) {
     // What others have freed of this core's memory would otherwise wait until the core runs out.
     toro_mem::collect();
+    toro_trace::emit(toro_trace::Kind::Idle, 0);
     if look.look(mailbox) {
         return;
     }

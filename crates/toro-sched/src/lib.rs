@@ -31,6 +31,7 @@ mod stack;
 mod stats;
 pub mod task;
 mod thread;
+mod tracing;
 mod wait;
 mod wake;
 
@@ -43,4 +44,5 @@ pub use thread::{
     Builder, DEFAULT_STACK, SpawnError, Thread, current, is_stack_overflow, on_each_core, spawn,
     stack_range, try_current,
 };
+pub use tracing::{trace_switches, trace_threads};
 pub use wait::{block_on, block_on_for, block_on_until, park, park_until, sleep};

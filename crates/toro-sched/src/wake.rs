@@ -7,6 +7,7 @@ use core::mem::ManuallyDrop;
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use toro_arch::core_local;
+use toro_trace::Kind;
 
 use crate::core_loop;
 use crate::thread::Block;
@@ -14,6 +15,7 @@ use crate::thread::Block;
 /// Makes `block` runnable, or leaves word that it shall not park.
 pub(crate) fn wake(block: &Arc<Block>) {
     if block.word.wake() {
+        toro_trace::emit_with(Kind::Wake, || block.id);
         if block.home == core_local::id() {
             core_loop::enqueue(block);
         } else {

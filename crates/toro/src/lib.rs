@@ -71,17 +71,17 @@ pub mod mem {
     pub use toro_mem::{Stats, collect, stats};
 }
 
-/// What a service has answered, for `metrics=` on the command line.
+/// What a service has answered, for `metrics=` and `trace=` on the command line.
 ///
-/// Without the feature `metrics` the same calls exist and do nothing, so that a service is written once.
+/// Without the features `metrics` and `trace` the same calls exist and do nothing, so that a service is written once.
 pub mod metrics {
-    #[cfg(not(feature = "metrics"))]
+    #[cfg(not(any(feature = "metrics", feature = "trace")))]
     pub use crate::unmeasured::Requests;
-    #[cfg(feature = "metrics")]
+    #[cfg(any(feature = "metrics", feature = "trace"))]
     pub use toro_metrics::Requests;
 }
 
-#[cfg(not(feature = "metrics"))]
+#[cfg(not(any(feature = "metrics", feature = "trace")))]
 mod unmeasured;
 
 /// Ranks that compute together, one on each core.

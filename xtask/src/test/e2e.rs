@@ -28,6 +28,7 @@ mod services;
 mod share;
 mod shutdown;
 mod silent_core;
+mod trace;
 mod weather;
 
 use std::net::SocketAddr;
@@ -104,6 +105,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     tally.case(capture::ANEW, TIMEOUT, move || {
         capture::begins_anew(&shared)
     });
+    trace::run(workspace, tally);
     services::run(workspace, tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);

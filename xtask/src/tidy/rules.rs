@@ -6,8 +6,8 @@ use super::source::{Source, has_word};
 /// The crates that may speak to the processor directly.
 const ARCHITECTURE: &[&str] = &["toro-arch", "toro-boot", "torov-interrupt", "torov-vcpu"];
 
-/// The crates that may have features.
-const FEATURES: &[&str] = &["toro", "toro-rt"];
+/// The crates that may have features: the third says with one whether the hooks in all others are there.
+const FEATURES: &[&str] = &["toro", "toro-rt", "toro-trace"];
 
 /// The facade, whose `main!` gives an appliance's main function its symbol: the one attribute that it may write.
 const FACADE: (&str, &str) = ("toro", "#[unsafe(no_mangle)]");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn features_stay_in_two_crates() {
+    fn features_stay_in_few_crates() {
         line("toro-net", "#[cfg(feature = \"tcp\")]", Some("features"));
         line(
             "toro-net",

@@ -149,3 +149,55 @@ pub(super) fn level() -> &'static str {
         log::LevelFilter::Trace => "trace",
     }
 }
+
+#[cfg(feature = "trace")]
+pub(super) fn trace() -> String {
+    let mut text = String::new();
+    let state = if toro_trace::is_on() { "on" } else { "off" };
+    let _ = writeln!(text, "tracing is {state}");
+    for core in 0..toro_sched::cores() {
+        let mut counts = [0_u64; toro_trace::Kind::ALL.len()];
+        toro_trace::latest(core, toro_trace::EVENTS, |event| {
+            let place = toro_trace::Kind::ALL
+                .iter()
+                .position(|&kind| kind == event.kind);
+            if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+                *count += 1;
+            }
+        });
+        let all = toro_trace::count(core);
+        let _ = write!(text, "core {core}: {all} events, of the last ");
+        let _ = write!(text, "{}", counts.iter().sum::<u64>());
+        for (kind, count) in toro_trace::Kind::ALL.iter().zip(counts) {
+            if count > 0 {
+                let _ = write!(text, ", {count} {}", kind.name());
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(feature = "trace")]
+pub(super) fn set_trace(wants: bool) -> Result<(), &'static str> {
+    use toro_trace::Client;
+
+    if !wants {
+        crate::trace::end(Client::Operator);
+        return Ok(());
+    }
+    let begun = crate::trace::begin(Client::Operator);
+    begun
+        .then_some(())
+        .ok_or("there is no memory for the events")
+}
+
+#[cfg(not(feature = "trace"))]
+pub(super) fn trace() -> String {
+    String::from("this image is built without the unit trace\n")
+}
+
+#[cfg(not(feature = "trace"))]
+pub(super) fn set_trace(_: bool) -> Result<(), &'static str> {
+    Err("this image is built without the unit trace")
+}

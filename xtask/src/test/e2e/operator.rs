@@ -56,7 +56,18 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("mounts", &["  /\n"]),
     ("log", &["web-server: listening on port 80"]),
     ("level", &["info"]),
+    (
+        "trace",
+        &[
+            "tracing is on",
+            "core 0:",
+            "core 1:",
+            " switch",
+            " packet in",
+        ],
+    ),
     ("level debug", &["one may only look here"]),
+    ("trace stop", &["one may only look here"]),
     ("shutdown", &["one may only look here"]),
     ("rm -rf /", &["there is no command `rm`"]),
     ("ping nobody", &["`nobody` makes no sense there"]),
@@ -65,7 +76,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
 ];
 
 fn looks(workspace: &Workspace) -> Result<()> {
-    let (mut server, path) = start(workspace, extras(), OPERATOR, OPERATOR)?;
+    let (mut server, path) = start(workspace, extras(), OPERATOR, "operator trace=on")?;
     // A connection that stays, for `netstat` to show.
     let mut client = Client::connect(server.address)?;
     client.get("/")?.expect(200)?;
@@ -94,6 +105,14 @@ fn controls(workspace: &Workspace) -> Result<()> {
     console.ask("level debug")?;
     let level = console.ask("level")?;
     ensure!(level.contains("debug"), "the level is {level}");
+    for (command, state) in [
+        ("trace start", "tracing is on"),
+        ("trace stop", "tracing is off"),
+    ] {
+        console.ask(command)?;
+        let answer = console.ask("trace")?;
+        ensure!(answer.contains(state), "after `{command}`: {answer}");
+    }
     let answer = console.ask("level loud")?;
     ensure!(answer.contains("`loud` is no level"), "{answer}");
     console.stream.write_all(b"shutdown\n")?;
@@ -105,6 +124,7 @@ fn controls(workspace: &Workspace) -> Result<()> {
 fn extras() -> Extras {
     Extras {
         operator: true,
+        trace: true,
         ..Extras::default()
     }
 }
