@@ -46,6 +46,9 @@ pub(crate) struct Extras {
     /// Let every core have a network stack of its own, where the card has a queue pair for it.
     #[arg(long)]
     pub(crate) multiqueue: bool,
+    /// Put IPv6 into the image; its addresses come from routers, or from `ip6=` on its command line.
+    #[arg(long)]
+    pub(crate) ipv6: bool,
     /// Put the metrics and the status page into the image; `metrics=9100` on its command line starts them.
     #[arg(long)]
     pub(crate) metrics: bool,
@@ -138,6 +141,7 @@ impl Extras {
         [
             (self.lines, "lines"),
             (self.multiqueue, "multiqueue"),
+            (self.ipv6, "ipv6"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
             (self.dump, "dump"),

@@ -98,6 +98,8 @@ pub(crate) struct Vm {
     pub(crate) cores: u32,
     pub(crate) memory: Memory,
     pub(crate) net: Net,
+    /// QEMU's network has IPv6 too, with a router.
+    pub(crate) ipv6: bool,
     /// A virtio source of random bytes.
     pub(crate) rng: bool,
     /// The disks, in the order in which the appliance numbers them.
@@ -151,6 +153,7 @@ impl Vm {
             cores: 1,
             memory: Memory::MIB * 128,
             net: Net::None,
+            ipv6: false,
             rng: false,
             disks: Vec::new(),
             shares: Vec::new(),
@@ -213,7 +216,8 @@ impl Vm {
             Net::None => return,
             Net::User(forwards) => {
                 let forwards: String = forwards.iter().map(Forward::qemu).collect();
-                format!("user,id=net0,ipv6=off{forwards}")
+                let ipv6 = if self.ipv6 { "on" } else { "off" };
+                format!("user,id=net0,ipv4=on,ipv6={ipv6}{forwards}")
             }
             Net::Tap(name, queues) => {
                 let tap = format!("tap,id=net0,ifname={name},script=no,downscript=no,vhost=off");

@@ -71,6 +71,9 @@ pub(crate) struct Args {
     /// Build the operator's console in, at a console port whose socket is said: `ps`, `netstat`, `mem`, `log` and more.
     #[arg(long)]
     operator: bool,
+    /// Build IPv6 in, and let QEMU's network have it too, with a router.
+    #[arg(long)]
+    ipv6: bool,
     /// Words for the kernel command line, as in "log=debug ip=dhcp".
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -285,6 +288,7 @@ impl Wish {
             });
         }
         wish.kvm = args.kvm;
+        wish.extras.ipv6 = args.ipv6;
         if !args.disk.is_empty() {
             wish.disks = Disks::Given(args.disk.clone());
         }
@@ -412,6 +416,7 @@ impl Wish {
             cores: self.cores,
             memory: self.memory,
             net,
+            ipv6: self.extras.ipv6 || package.picks("ipv6"),
             rng: self.rng,
             disks: self.disks.make(workspace, package)?,
             shares: self.shares(workspace, package)?,

@@ -15,25 +15,32 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use embedded_io_async::{Read, Write};
 use toro::net::TcpStream;
 use toro::task;
+use toro::time::{Duration, Instant};
 
 /// The port of RFC 862.
 const PORT: u16 = 7;
+/// How long it may take to get an address.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes that are made and compared at a time.
 const PIECE: usize = 4096;
 
 toro::main!(main);
 
 fn main() {
-    let Some(host) = word::<Ipv4Addr>("to=") else {
+    let Some(host) = word::<IpAddr>("to=") else {
         toro::println!("transfers: to whom? say -- to=ADDRESS");
         toro::exit(toro::ExitCode::Failure);
     };
+    if host.is_ipv6() && toro::net::wait_for_address6(false, Instant::now() + PATIENCE).is_none() {
+        toro::println!("transfers: there is no address of IPv6");
+        toro::exit(toro::ExitCode::Failure);
+    }
     let count = word("count=").unwrap_or(10);
     let at_once: usize = word("at-once=").unwrap_or(10);
     let len = word("len=").unwrap_or(1 << 20);

@@ -1,6 +1,6 @@
 //! What sockets ask of the stack. Calls never wait: they answer `Pending` and keep the waker.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
@@ -126,9 +126,17 @@ impl Stack {
     pub fn connect(
         &mut self,
         now: Instant,
-        remote: SocketAddrV4,
+        remote: impl Into<SocketAddr>,
     ) -> Result<ConnectionId, ConnectError> {
-        let local = self.own_address().ok_or(ConnectError::Unreachable)?;
+        let (local, remote) = match remote.into() {
+            SocketAddr::V4(remote) => (self.own_address(), remote),
+            SocketAddr::V6(remote) => {
+                let ends = self.stand_in(now, *remote.ip());
+                let (local, peer) = ends.ok_or(ConnectError::Unreachable)?;
+                (Some(local), SocketAddrV4::new(peer, remote.port()))
+            }
+        };
+        let local = local.ok_or(ConnectError::Unreachable)?;
         if !address::is_unicast(*remote.ip()) || remote.port() == 0 || *remote.ip() == local {
             return Err(ConnectError::Unreachable);
         }
@@ -415,15 +423,20 @@ impl Stack {
     }
 
     /// The address of the peer.
-    pub fn peer_addr(&self, id: ConnectionId) -> Option<SocketAddrV4> {
+    pub fn peer_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
+        Some(self.ends(id)?.0)
+    }
+
+    fn ends(&self, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
         let tuple = &self.connections.get(id)?.tuple;
-        Some(SocketAddrV4::new(tuple.remote, tuple.remote_port))
+        let peer = SocketAddrV4::new(tuple.remote, tuple.remote_port);
+        let local = SocketAddrV4::new(tuple.local, tuple.local_port);
+        Some(self.meant(peer, local))
     }
 
     /// Our address.
-    pub fn local_addr(&self, id: ConnectionId) -> Option<SocketAddrV4> {
-        let tuple = &self.connections.get(id)?.tuple;
-        Some(SocketAddrV4::new(tuple.local, tuple.local_port))
+    pub fn local_addr(&self, id: ConnectionId) -> Option<SocketAddr> {
+        Some(self.ends(id)?.1)
     }
 
     /// Switches Nagle's algorithm off (`true`, as it is from the start) or on.

@@ -2,17 +2,18 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use toro_time::Instant;
 
 use crate::calls::keep;
+use crate::checksum;
 use crate::datagrams::{Datagrams, Port};
 use crate::dns::{Kind, Name};
 use crate::error::{BindError, PingError, ReceiveError, SendError};
-use crate::packet::PROTOCOL_ICMP;
+use crate::packet::{PROTOCOL_ICMP, PROTOCOL_ICMPV6};
 use crate::pings::SECRET_LEN;
 use crate::slab::SlotId;
 use crate::stack::Stack;
@@ -28,6 +29,10 @@ pub struct PingId([u8; 4 + SECRET_LEN]);
 const ROOM: usize = 64 << 10;
 /// ICMP: asks for an answer.
 const ECHO_REQUEST: u8 = 8;
+/// ICMPv6: the same.
+const ECHO_REQUEST_V6: u8 = 128;
+/// Where the checksum lies in both.
+const CHECKSUM: usize = 2;
 
 impl Stack {
     fn with_datagrams<R>(&mut self, f: impl FnOnce(&mut Datagrams, &mut Self) -> R) -> R {
@@ -136,15 +141,21 @@ impl Stack {
                 let drawn = datagrams.draw(stack).to_le_bytes();
                 chunk.copy_from_slice(&drawn[..chunk.len()]);
             }
-            let mut packet = vec![0; 4];
-            packet[0] = ECHO_REQUEST;
+            // With IPv6 the checksum covers the pseudo-header too (RFC 4443, 2.3).
+            let (kind, protocol, checksum) = match target {
+                IpAddr::V4(_) => (ECHO_REQUEST, PROTOCOL_ICMP, None),
+                IpAddr::V6(_) => (ECHO_REQUEST_V6, PROTOCOL_ICMPV6, Some(CHECKSUM)),
+            };
+            let mut packet = vec![kind, 0, 0, 0];
             packet.extend_from_slice(&words);
-            let sum = !crate::checksum::fold(crate::checksum::sum(0, &packet));
-            packet[2..4].copy_from_slice(&sum.to_be_bytes());
+            if checksum.is_none() {
+                let sum = checksum::of(&packet);
+                packet[CHECKSUM..CHECKSUM + 2].copy_from_slice(&sum.to_be_bytes());
+            }
             if !datagrams.pings.add(now, target, words) {
                 return Err(PingError::TooMany);
             }
-            let sent = datagrams.send_packet(stack, now, target, PROTOCOL_ICMP, packet, None);
+            let sent = datagrams.send_packet(stack, now, target, protocol, packet, checksum);
             sent.map(|()| PingId(words)).map_err(|_| {
                 datagrams.pings.remove(&words);
                 PingError::Unreachable
@@ -160,6 +171,14 @@ impl Stack {
     /// Forgets a ping.
     pub fn end_ping(&mut self, id: &PingId) {
         self.with_datagrams(|datagrams, _| datagrams.pings.remove(&id.0));
+    }
+
+    /// Name servers that routers of IPv6 have named.
+    pub(crate) fn servers_v6(&mut self) -> Vec<Ipv6Addr> {
+        self.with_datagrams(|datagrams, _| {
+            let outlet = datagrams.outlet.as_ref();
+            outlet.map_or_else(Vec::new, |outlet| outlet.servers())
+        })
     }
 
     /// A number that nobody can foresee, for a question to a name server.

@@ -5,9 +5,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::any::Any;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::Waker;
 
 use toro_time::Instant;
@@ -60,6 +62,25 @@ pub(crate) struct Port {
     pub(crate) reader: Option<Waker>,
 }
 
+/// The way to peers of IPv6.
+pub(crate) trait Outlet {
+    /// Sends `payload`, in which the checksum over it and the pseudo-header belongs to `checksum`.
+    ///
+    /// # Errors
+    /// Fails if it cannot leave.
+    fn send(
+        &self,
+        now: Instant,
+        target: Ipv6Addr,
+        protocol: u8,
+        payload: &[u8],
+        checksum: usize,
+    ) -> Result<(), SendError>;
+
+    /// Name servers that are known there.
+    fn servers(&self) -> Vec<Ipv6Addr>;
+}
+
 /// The sockets of a stack that are not TCP's.
 pub(crate) struct Datagrams {
     ports: Slab<Port>,
@@ -67,6 +88,8 @@ pub(crate) struct Datagrams {
     pub(crate) pings: Pings,
     pub(crate) names: Names,
     route: Route,
+    /// The way to peers of IPv6, if there is one.
+    pub(crate) outlet: Option<Rc<dyn Outlet>>,
     /// Numbers drawn from the secret generator.
     drawn: u64,
 }
@@ -86,6 +109,7 @@ impl Datagrams {
             pings: Pings::new(),
             names: Names::new(),
             route: Route::new(),
+            outlet: None,
             drawn: 0,
         }
     }
@@ -179,8 +203,14 @@ impl Datagrams {
         mut payload: Vec<u8>,
         checksum: Option<usize>,
     ) -> Result<(), SendError> {
-        let IpAddr::V4(target) = target else {
-            return Err(SendError::Unreachable);
+        let target = match target {
+            IpAddr::V4(target) => target,
+            IpAddr::V6(target) => {
+                let outlet = self.outlet.as_ref().ok_or(SendError::Unreachable)?;
+                outlet.send(now, target, protocol, &payload, checksum.unwrap_or(2))?;
+                stack.rouse();
+                return Ok(());
+            }
         };
         let addresses = stack.local.addresses.as_ref();
         let addresses = addresses.ok_or(SendError::Unreachable)?;
@@ -213,7 +243,7 @@ impl Datagrams {
         Some(datagram)
     }
 
-    fn take_datagram(
+    pub(crate) fn take_datagram(
         &mut self,
         source: IpAddr,
         target: IpAddr,
@@ -311,6 +341,10 @@ impl Extension for Datagrams {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.route.next_deadline()
+    }
+
+    fn sockets(&mut self) -> &mut dyn Any {
+        self
     }
 }
 

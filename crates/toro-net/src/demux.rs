@@ -1,5 +1,7 @@
 //! [`Demux`]: from the addresses and ports of a segment to what it belongs to, in one keyed hash lookup.
 
+use core::net::Ipv4Addr;
+
 use hashbrown::HashTable;
 
 use crate::aging::AgingId;
@@ -54,6 +56,11 @@ impl Demux {
         }
     }
 
+    /// The peers of all tuples.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.table.iter().map(|entry| entry.tuple.remote)
+    }
+
     /// Forgets `tuple` if it still belongs to `target`.
     pub(crate) fn remove(&mut self, tuple: &Tuple, target: Target) {
         let hash = self.key.place(tuple);
@@ -66,8 +73,6 @@ impl Demux {
 
 #[cfg(test)]
 mod tests {
-    use core::net::Ipv4Addr;
-
     use super::*;
 
     fn tuple(port: u16) -> Tuple {

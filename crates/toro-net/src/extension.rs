@@ -3,9 +3,9 @@
 //! TCP over IPv4 is always there. What else there is hangs on the stack behind a trait object that only its own sockets
 //! make, so that an image without such sockets has none of its code, and no packet of TCP passes by it.
 
-use core::any::Any;
-
 use alloc::boxed::Box;
+use core::any::Any;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use toro_time::Instant;
 
@@ -31,6 +31,24 @@ pub(crate) trait Extension: Any {
 
     /// When [`advance`](Self::advance) is to be called, if nothing is received before.
     fn next_deadline(&self) -> Option<Instant>;
+
+    /// The sockets that are not TCP's.
+    fn sockets(&mut self) -> &mut dyn Any;
+
+    /// The two addresses of IPv4, ours first, that stand for those of a connection to `remote`; `None` if it cannot be reached.
+    fn stand_in(
+        &mut self,
+        _: &mut Stack,
+        _: Instant,
+        _remote: Ipv6Addr,
+    ) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        None
+    }
+
+    /// The addresses, that of the peer first, that the peer's address `_stand_in` stands for, if it is no true one.
+    fn meant(&self, _stand_in: Ipv4Addr) -> Option<(Ipv6Addr, Ipv6Addr)> {
+        None
+    }
 }
 
 /// A frame that TCP over IPv4 did not want.
@@ -71,10 +89,31 @@ impl Stack {
             Some(extension) => extension,
             None => Box::new(make(self)),
         };
-        let any: &mut dyn Any = &mut *extension;
-        let extended = any.downcast_mut().expect("there is one kind of extension");
+        let any = extension.sockets();
+        let extended = any.downcast_mut().expect("there is one kind of sockets");
         let result = f(extended, self);
         self.extension = Some(extension);
         result
+    }
+
+    /// The two addresses that stand for those of a connection to `remote`; `None` if it cannot be reached.
+    pub(crate) fn stand_in(
+        &mut self,
+        now: Instant,
+        remote: Ipv6Addr,
+    ) -> Option<(Ipv4Addr, Ipv4Addr)> {
+        let mut extension = self.extension.take()?;
+        let stand_in = extension.stand_in(self, now, remote);
+        self.extension = Some(extension);
+        stand_in
+    }
+
+    /// The true ends, the peer's first, of a connection that has these to the stack.
+    pub fn meant(&self, peer: SocketAddrV4, local: SocketAddrV4) -> (SocketAddr, SocketAddr) {
+        let extension = self.extension.as_ref();
+        match extension.and_then(|extension| extension.meant(*peer.ip())) {
+            Some((remote, own)) => ((remote, peer.port()).into(), (own, local.port()).into()),
+            None => (peer.into(), local.into()),
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::device::Phy;
 use crate::echo;
 use crate::extension::Dropped;
 use crate::half_open::{self, HalfOpen};
+use crate::ipv6;
 use crate::neighbours::{self, ARP_FRAME_LEN, Advice, Station};
 use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_ARP, Packet, Segment};
 use crate::segment;
@@ -59,7 +60,7 @@ impl Stack {
         true
     }
 
-    fn take_segment(
+    pub(crate) fn take_segment(
         &mut self,
         now: Instant,
         frame: &mut [u8],
@@ -365,7 +366,9 @@ impl Stack {
 
     /// Tells smoltcp where `peer` is, or the router in front of it: the handshake has proved it.
     fn confirm_station(&mut self, now: Instant, peer: Station) {
-        let Some(addresses) = &self.local.addresses else {
+        let addresses = self.local.addresses.as_ref();
+        let is_true = !ipv6::is_stand_in(peer.address);
+        let Some(addresses) = addresses.filter(|_| is_true) else {
             return;
         };
         let mask = u32::MAX
@@ -394,13 +397,13 @@ impl Stack {
         }
     }
 
-    fn retry_unresolved(&mut self) {
+    pub(crate) fn retry_unresolved(&mut self) {
         while let Some(id) = self.unresolved.pop_front() {
             self.release(id);
         }
     }
 
-    fn hand_to_local(&mut self, now: Instant, frame: &[u8]) {
+    pub(crate) fn hand_to_local(&mut self, now: Instant, frame: &[u8]) {
         let at = clock::to_smoltcp(now);
         if frame.len() >= ETHERNET_LEN && packet::be16(frame, 12) == ETHERTYPE_ARP {
             self.interfaces.teach(now, frame);

@@ -3,8 +3,10 @@
 //! smoltcp asks for the longest packet once, when an interface is made, and makes segments as long as that. So the
 //! connections that may send long packets have an interface of their own, with the same addresses and neighbours.
 
-use smoltcp::iface::{self, Interface, SocketSet};
-use smoltcp::wire::{EthernetAddress, IpCidr};
+use core::net::Ipv4Addr;
+
+use smoltcp::iface::{self, Interface, Route, SocketSet};
+use smoltcp::wire::{EthernetAddress, IpCidr, Ipv4Cidr};
 use toro_time::Instant;
 
 use crate::clock;
@@ -62,6 +64,38 @@ impl Interfaces {
             }
         }
         fits
+    }
+
+    /// Gives both the address `own` besides, with a router `hop` beside it to all of 240.0.0.0/4; returns whether one lacked it.
+    pub(crate) fn lend(&mut self, own: Ipv4Addr, hop: Ipv4Addr) -> bool {
+        let cidr = IpCidr::Ipv4(Ipv4Cidr::new(own, 30));
+        let route = Route {
+            cidr: IpCidr::Ipv4(Ipv4Cidr::new(Ipv4Addr::new(240, 0, 0, 0), 4)),
+            via_router: hop.into(),
+            preferred_until: None,
+            expires_at: None,
+        };
+        let mut is_new = false;
+        for interface in [Some(&mut self.narrow), self.wide.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            if interface.ip_addrs().contains(&cidr) {
+                continue;
+            }
+            is_new = true;
+            interface.update_ip_addrs(|list| {
+                let added = list.push(cidr);
+                debug_assert!(added.is_ok(), "the table holds two addresses");
+            });
+            interface.routes_mut().update(|routes| {
+                if !routes.iter().any(|known| known.cidr == route.cidr) {
+                    let added = routes.push(route);
+                    debug_assert!(added.is_ok(), "the table holds two routes");
+                }
+            });
+        }
+        is_new
     }
 
     /// Lets the interface for long packets learn from an ARP frame what the other one learns.

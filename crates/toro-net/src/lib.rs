@@ -19,7 +19,9 @@
 //! On top, `poll` holds the stack of a core and takes its turns. Programs have three faces: the sockets of `tcp_listener` and
 //! `tcp`, blocking for threads and with futures for tasks, and `toro_service`, the event loop, whose calls `dispatch` makes.
 //!
-//! Left out: IPv6, fragments (dropped and counted), path MTU discovery, PAWS.
+//! `ipv6` translates at the edge, in images that start it.
+//!
+//! Left out: fragments (dropped and counted), path MTU discovery, PAWS.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -52,6 +54,7 @@ mod headers;
 mod ingress;
 mod interfaces;
 mod io;
+mod ipv6;
 mod isn;
 mod listener;
 mod local;
@@ -85,6 +88,9 @@ pub use error::{
     AcceptError, BindError, ConnectError, PingError, ReadError, ReceiveError, SendError, WriteError,
 };
 pub use io::StreamError;
+pub use ipv6::{
+    Address6, Addresses6, Ipv6, View, addresses6, parse_ip6, start_ipv6, wait_for_address6,
+};
 pub use local::Addresses;
 pub use lookup::{ConnectToError, LookupError, looked_up, lookup};
 pub use ping::{ping, pinged};

@@ -140,7 +140,9 @@ fn servers() -> Result<Vec<SocketAddr>, LookupError> {
     let (words, named) = with_stack(|stack| {
         let addresses = stack.addresses();
         let named = addresses.map_or(Vec::new(), |addresses| addresses.dns.clone());
-        (stack.config.dns, named)
+        let named = named.into_iter().map(IpAddr::V4);
+        let others = stack.servers_v6().into_iter().map(IpAddr::V6);
+        (stack.config.dns, named.chain(others).collect::<Vec<_>>())
     })
     .ok_or(LookupError::NoStack)?;
     let mut servers = names::parse_servers(words).map_err(|_| LookupError::BadServer)?;

@@ -15,6 +15,7 @@ use smoltcp::wire::{
 };
 use toro_time::Instant;
 
+use crate::ipv6;
 use crate::packet::ETHERNET_LEN;
 use crate::stats::DropReason;
 
@@ -111,7 +112,7 @@ impl Neighbours {
         if target != own {
             return Err(DropReason::NotOurAddress);
         }
-        if address == own || !mac.is_unicast() {
+        if address == own || !mac.is_unicast() || ipv6::is_stand_in(address) {
             return Err(DropReason::BadSource);
         }
         let station = Station {

@@ -20,6 +20,8 @@ pub(crate) const PROTOCOL_TCP: u8 = 6;
 
 /// ICMP's.
 pub(crate) const PROTOCOL_ICMP: u8 = 1;
+/// ICMPv6's.
+pub(crate) const PROTOCOL_ICMPV6: u8 = 58;
 /// UDP's.
 pub(crate) const PROTOCOL_UDP: u8 = 17;
 /// IPv4's number in the Ethernet header.
@@ -237,7 +239,7 @@ fn may_be_source(source: Ipv4Addr) -> bool {
         && source.octets()[0] < 240
 }
 
-fn parse_segment(
+pub(crate) fn parse_segment(
     frame: &[u8],
     source: Ipv4Addr,
     target: Ipv4Addr,

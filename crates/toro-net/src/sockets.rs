@@ -1,7 +1,7 @@
 //! [`sockets`]: what this core listens at and is connected to, for people.
 
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::poll::with_stack;
 use crate::stack::Stack;
@@ -19,9 +19,9 @@ pub enum Socket {
     /// A connection, open or closing.
     Connection {
         /// Our address.
-        local: SocketAddrV4,
+        local: SocketAddr,
         /// The peer's.
-        peer: SocketAddrV4,
+        peer: SocketAddr,
         /// Bytes that have arrived and were not read.
         received: usize,
         /// Bytes that were written and not acknowledged.
@@ -50,9 +50,12 @@ impl Stack {
         let connections = ids.filter_map(|id| {
             let connection = self.connections.get(id)?;
             let (tuple, socket) = (connection.tuple, connection.socket());
+            let peer = SocketAddrV4::new(tuple.remote, tuple.remote_port);
+            let local = SocketAddrV4::new(tuple.local, tuple.local_port);
+            let (peer, local) = self.meant(peer, local);
             Some(Socket::Connection {
-                local: SocketAddrV4::new(tuple.local, tuple.local_port),
-                peer: SocketAddrV4::new(tuple.remote, tuple.remote_port),
+                local,
+                peer,
                 received: socket.recv_queue(),
                 unsent: socket.send_queue(),
                 is_open: socket.may_send() && socket.may_recv(),

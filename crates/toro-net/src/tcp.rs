@@ -82,9 +82,6 @@ impl TcpStream {
     /// # Errors
     /// Fails if the peer cannot be reached from here.
     pub fn start(address: SocketAddr) -> Result<Self, ConnectError> {
-        let SocketAddr::V4(address) = address else {
-            return Err(ConnectError::Unreachable);
-        };
         let id = with_stack(|stack| stack.connect(Instant::now(), address))
             .ok_or(ConnectError::NoStack)??;
         Ok(Self::new(id))
@@ -191,14 +188,14 @@ impl TcpStream {
     pub fn peer_addr(&self) -> SocketAddr {
         with_stack(|stack| stack.peer_addr(self.id))
             .flatten()
-            .map_or(NOBODY, SocketAddr::V4)
+            .unwrap_or(NOBODY)
     }
 
     /// Our address; unspecified once the stack has forgotten the connection.
     pub fn local_addr(&self) -> SocketAddr {
         with_stack(|stack| stack.local_addr(self.id))
             .flatten()
-            .map_or(NOBODY, SocketAddr::V4)
+            .unwrap_or(NOBODY)
     }
 
     /// Limits how long a read may wait; `None` for no limit.

@@ -86,7 +86,7 @@ impl TcpListener {
         let accepted = with_stack(|stack| {
             let id = core::task::ready!(stack.accept(self.address.port(), ticket, cx.waker()))?;
             let peer = stack.peer_addr(id).ok_or(AcceptError::Closed)?;
-            Poll::Ready(Ok((TcpStream::new(id), SocketAddr::V4(peer))))
+            Poll::Ready(Ok((TcpStream::new(id), peer)))
         });
         accepted.unwrap_or(Poll::Ready(Err(AcceptError::NoStack)))
     }

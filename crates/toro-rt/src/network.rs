@@ -47,7 +47,11 @@ pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     let card: Box<dyn NetDevice> = Box::new(card);
     #[cfg(feature = "pcap")]
     let card = crate::capture::tap(name, card);
+    #[cfg(feature = "ipv6")]
+    let (card, ipv6) = toro_net::Ipv6::before(card);
     toro_net::init(card, config.within_memory(toro_mem::stats().free / 4));
+    #[cfg(feature = "ipv6")]
+    toro_net::start_ipv6(ipv6, address6());
     if let Some(seat) = seat {
         toro_net::join(seat);
     }
@@ -67,6 +71,19 @@ fn address() -> Address {
     toro_net::parse_ip(text).unwrap_or_else(|reason| {
         error!("ip={text}: {reason}; asking a DHCP server instead (ip=dhcp or ip=10.0.2.15/24,gw=10.0.2.2)");
         Address::Dhcp
+    })
+}
+
+#[cfg(feature = "ipv6")]
+fn address6() -> toro_net::Address6 {
+    let Some(text) = environment::value("ip6") else {
+        return toro_net::Address6::Auto;
+    };
+    toro_net::parse_ip6(text).unwrap_or_else(|reason| {
+        error!(
+            "ip6={text}: {reason}; asking routers instead (ip6=auto or ip6=fd00::15/64,gw=fd00::1)"
+        );
+        toro_net::Address6::Auto
     })
 }
 

@@ -174,15 +174,15 @@ fn listen(
     flight.changed.notify_all();
 }
 
-/// Flips a bit of an IPv4 packet; `false` if the frame holds none.
+/// Flips a bit of a packet; `false` if the frame holds none.
 fn corrupt(frame: &mut [u8], dice: &mut Dice) -> bool {
-    let is_ipv4 = frame.get(12..14) == Some(&[8, 0]) && frame.len() > 34;
-    if is_ipv4 {
+    let is_packet = matches!(frame.get(12..14), Some([8, 0] | [0x86, 0xdd])) && frame.len() > 34;
+    if is_packet {
         let range = u64::try_from(frame.len() - 14).unwrap_or(1);
         let at = 14 + usize::try_from(dice.next() % range).unwrap_or(0);
         frame[at] ^= 1 << (dice.next() % 8);
     }
-    is_ipv4
+    is_packet
 }
 
 impl Flight {

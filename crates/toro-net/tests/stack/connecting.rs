@@ -213,7 +213,7 @@ fn this_side_connects() {
     assert_eq!(world.write(id, b"ping"), Poll::Ready(Ok(4)));
     world.settle();
     assert_eq!(world.client_reads(listener), b"ping");
-    assert_eq!(world.stack.peer_addr(id), Some(peer));
+    assert_eq!(world.stack.peer_addr(id), Some(peer.into()));
     assert_eq!(world.stack.stats().connected, 1);
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod bytes;
+mod bytes6;
 mod circle;
 mod closing;
 mod connecting;
@@ -17,6 +18,7 @@ mod dhcp;
 mod flight;
 mod growth;
 mod hostile;
+mod ipv6;
 mod loss;
 mod pair;
 mod service;

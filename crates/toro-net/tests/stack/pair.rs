@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::iter::Sum;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use toro_net::{Address, Config, ConnectionId, Shutdown, Stack, Stats};
+use toro_net::{Address, Address6, Config, ConnectionId, Ipv6, Shutdown, Stack, Stats, View};
 use toro_time::Instant;
 
 use crate::flight::{Flight, Weather};
@@ -24,6 +24,8 @@ const LEN: usize = 200_000;
 /// One of the two, with the stream it sends and what it has read of the other's.
 struct End {
     stack: Stack,
+    /// Its addresses of IPv6, if the connection is over that.
+    six: Option<View>,
     link: Rc<RefCell<Link>>,
     id: Option<ConnectionId>,
     text: Vec<u8>,
@@ -47,7 +49,7 @@ struct Pair {
     longest: Duration,
 }
 
-fn end(index: usize, seed: u64, now: Instant, offloads: u64) -> End {
+fn end(index: usize, seed: u64, now: Instant, offloads: u64, is_six: bool) -> End {
     let mac = [0x52, 0x54, 0, 0, 1, index as u8];
     let (device, link) = FakeNet::at(mac, offloads > 0);
     if offloads == 2 {
@@ -59,8 +61,18 @@ fn end(index: usize, seed: u64, now: Instant, offloads: u64) -> End {
         prefix: 24,
         gateway: None,
     };
+    let (stack, six) = if is_six {
+        let (card, ipv6) = Ipv6::before(Box::new(device));
+        let view = ipv6.view();
+        let mut stack = Stack::new(card, config, now);
+        stack.start_ipv6(now, ipv6, Address6::Auto);
+        (stack, Some(view))
+    } else {
+        (Stack::new(Box::new(device), config, now), None)
+    };
     End {
-        stack: Stack::new(Box::new(device), config, now),
+        stack,
+        six,
         link,
         id: None,
         text: Vec::new(),
@@ -74,9 +86,14 @@ fn end(index: usize, seed: u64, now: Instant, offloads: u64) -> End {
 
 impl Pair {
     fn new(seed: u64, lens: [usize; 2]) -> Self {
+        Self::over(seed, lens, false)
+    }
+
+    /// Over IPv6, or not.
+    fn over(seed: u64, lens: [usize; 2], is_six: bool) -> Self {
         let now = Instant::ZERO + Duration::from_millis(10);
         let mut rng = Rng::new(seed);
-        let mut ends = [0, 1].map(|index| end(index, seed, now, (seed >> index) % 3));
+        let mut ends = [0, 1].map(|index| end(index, seed, now, (seed >> index) % 3, is_six));
         for (end, len) in ends.iter_mut().zip(lens) {
             end.text = (0..len).map(|_| rng.next() as u8).collect();
         }
@@ -213,10 +230,23 @@ impl Pair {
         assert_eq!(left, 0, "connections of seed {seed} are left");
     }
 
+    /// Over IPv6 both ends have one when nobody has objected for a second.
+    fn address_of_the_second(&mut self, seed: u64) -> SocketAddr {
+        let Some(view) = self.ends[1].six.clone() else {
+            return (ADDRESSES[1], PORT).into();
+        };
+        let has_address = |end: &End| {
+            let view = end.six.as_ref();
+            view.is_none_or(|view| !view.addresses().own.is_empty())
+        };
+        self.run(seed, |pair| pair.ends.iter().all(has_address));
+        (view.addresses().own[0], PORT).into()
+    }
+
     fn connect(&mut self, seed: u64) {
         let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
         self.ends[1].stack.bind(any).unwrap();
-        let to = SocketAddrV4::new(ADDRESSES[1], PORT);
+        let to = self.address_of_the_second(seed);
         let id = self.ends[0].stack.connect(self.now, to).unwrap();
         self.run(seed, |pair| {
             pair.ends[0]
@@ -246,10 +276,10 @@ struct Outcome {
 }
 
 /// A connection in the weather of `seed`: every byte arrives, both ways, nobody stands still, and nothing is left.
-fn scenario(seed: u64) -> Outcome {
+fn scenario(seed: u64, is_six: bool) -> Outcome {
     let mut rng = Rng::new(seed);
     let lens = [1 + rng.below(LEN), 1 + rng.below(LEN)];
-    let mut pair = Pair::new(seed, lens);
+    let mut pair = Pair::over(seed, lens, is_six);
     pair.echoes = rng.chance(300);
     if pair.echoes {
         pair.ends[1].text.clear();
@@ -283,8 +313,8 @@ fn scenario(seed: u64) -> Outcome {
 }
 
 /// Runs the scenarios of `seeds`, and says what they were like.
-fn scenarios(seeds: Range<u64>) {
-    let all: Vec<_> = seeds.map(|seed| (scenario(seed), seed)).collect();
+fn scenarios(seeds: Range<u64>, is_six: bool) {
+    let all: Vec<_> = seeds.map(|seed| (scenario(seed, is_six), seed)).collect();
     let total: Duration = all.iter().map(|(outcome, _)| outcome.took).sum();
     let retransmits: u64 = all.iter().map(|(outcome, _)| outcome.retransmits).sum();
     let mean = total / all.len() as u32;
@@ -297,13 +327,24 @@ fn scenarios(seeds: Range<u64>) {
 
 #[test]
 fn two_stacks_in_the_weather_of_many_seeds() {
-    scenarios(0..150);
+    scenarios(0..150, false);
 }
 
 #[test]
 #[ignore = "long: 10,000 scenarios"]
 fn two_stacks_in_the_weather_of_ten_thousand_seeds() {
-    scenarios(150..10_150);
+    scenarios(150..10_150, false);
+}
+
+#[test]
+fn two_stacks_over_ipv6_in_the_weather_of_many_seeds() {
+    scenarios(0..60, true);
+}
+
+#[test]
+#[ignore = "long: 2,000 scenarios"]
+fn two_stacks_over_ipv6_in_the_weather_of_two_thousand_seeds() {
+    scenarios(60..2060, true);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::build::{self, Image, Profile};
+use crate::build::{self, Extras, Image, Profile};
 use crate::qemu::{Machine, Net, Running, Verdict};
 use crate::run::Wish;
 use crate::test::Depth;
@@ -19,27 +19,41 @@ const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 /// Who answers, and who asks.
 const IMAGES: [&str; 2] = ["echo", "transfers"];
 
-/// Weathers by their names: how many frames of a thousand are lost, and how many milliseconds each takes.
-const CASES: [(&str, u64, u64); 4] = [
+/// The first machine's addresses: of IPv4, and the one of IPv6 that follows from its card.
+const FOUR: &str = "10.0.3.1";
+const SIX: &str = "fe80::5054:ff:fe12:3401";
+
+/// Weathers by their names: how many frames of a thousand are lost, how many milliseconds each takes, and the way to the echo.
+const CASES: [(&str, u64, u64, &str); 5] = [
     (
         "e2e: transfers arrive where 1 % is lost and frames take 20 ms",
         10,
         20,
+        FOUR,
     ),
     (
         "e2e: transfers arrive where 1 % is lost and frames take 50 ms",
         10,
         50,
+        FOUR,
     ),
     (
         "e2e: transfers arrive where 5 % is lost and frames take 20 ms",
         50,
         20,
+        FOUR,
     ),
     (
         "e2e: transfers arrive where 5 % is lost and frames take 50 ms",
         50,
         50,
+        FOUR,
+    ),
+    (
+        "e2e: transfers arrive over IPv6 where 1 % is lost and frames take 20 ms",
+        10,
+        20,
+        SIX,
     ),
 ];
 
@@ -55,24 +69,28 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
         .iter()
         .filter(|(name, ..)| tally.wants(name))
         .collect();
-    let Some((first, ..)) = wanted.first() else {
+    if wanted.is_empty() {
         return;
-    };
-    let built = IMAGES.map(|name| build::build(workspace, name, Profile::Release));
-    let images: Result<Vec<_>> = built.into_iter().collect();
-    let images = match images {
-        Ok(images) => images,
-        Err(error) => return tally.record(first, Err(error)),
-    };
-    for (name, lose, delay) in wanted {
-        let (workspace, words) = (workspace.clone(), words.to_owned());
-        let images = images.clone();
+    }
+    let built = images(workspace, wanted.iter().any(|(.., to)| *to == SIX));
+    for &(name, lose, delay, to) in wanted {
+        let images = match &built {
+            Ok([four, six, transfers]) => {
+                let echo = if to == SIX { six } else { four };
+                [echo.clone(), transfers.clone()]
+            }
+            Err(error) => {
+                tally.record(name, Err(anyhow!("{error:#}")));
+                continue;
+            }
+        };
+        let (workspace, words) = (workspace.clone(), format!("to={to} {words}"));
         let weather = Weather {
-            lose: *lose,
+            lose,
             repeat: 10,
             corrupt: 5,
             hold: 20,
-            delay: Duration::from_millis(*delay),
+            delay: Duration::from_millis(delay),
         };
         tally.case(name, TIMEOUT, move || {
             let relay = Relay::start(weather, seed)?;
@@ -80,6 +98,23 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
                 .with_context(|| format!("seed {seed}, {:?}", relay.counts()))
         });
     }
+}
+
+/// The echo, the echo with IPv6 if there is need, and who sends to it.
+fn images(workspace: &Workspace, has_six: bool) -> Result<[Image; 3]> {
+    let build = |name, ipv6| {
+        let extras = Extras {
+            ipv6,
+            ..Extras::default()
+        };
+        build::build_with(workspace, name, Profile::Release, extras)
+    };
+    let [echo, transfers] = IMAGES;
+    Ok([
+        build(echo, false)?,
+        build(echo, has_six)?,
+        build(transfers, false)?,
+    ])
 }
 
 fn transfers_arrive(
@@ -103,7 +138,7 @@ fn transfers_arrive(
     let mut echo = machine(0, "")?;
     // Nobody may be told that nobody listens.
     echo.wait_for(0, "echo: listening")?;
-    let mut transfers = machine(1, &format!("-- to=10.0.3.1 {words}"))?;
+    let mut transfers = machine(1, &format!("-- {words}"))?;
     let verdict = transfers.wait(TIMEOUT)?;
     let said = || format!("{verdict}\n{}\n{}", echo.tail(), transfers.tail());
     ensure!(verdict == Verdict::Success, "{}", said());
