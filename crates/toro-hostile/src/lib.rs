@@ -15,6 +15,7 @@ mod gdb;
 mod http;
 mod index_check;
 mod initrd_tar;
+mod net;
 mod partition;
 mod path;
 mod sparse;
@@ -24,7 +25,7 @@ mod vsock;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("acpi", acpi::run),
     ("command_line", command_line::run),
     ("ext", ext::run),
@@ -34,6 +35,7 @@ pub const TARGETS: [Target; 12] = [
     ("http", http::run),
     ("initrd_cpio", index_check::check),
     ("initrd_tar", initrd_tar::run),
+    ("net", net::run),
     ("partition", partition::run),
     ("path", path::run),
     ("vsock", vsock::run),
