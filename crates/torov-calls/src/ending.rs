@@ -48,6 +48,10 @@ pub struct FaultReport {
     pub tid: i32,
     /// Its registers.
     pub registers: Registers,
+    /// The image of its other registers, as XSAVE has it, as far as it could be had.
+    pub extended: Vec<u8>,
+    /// The bases of `fs` and `gs`.
+    pub bases: [u64; 2],
     /// Return addresses, the innermost first.
     pub frames: Vec<u64>,
     /// The program's memory.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod context;
+pub mod debug;
 mod descriptors;
 mod dispatch;
 mod ending;

@@ -10,6 +10,7 @@ use torov_memory::Memory;
 use torov_policy::{Policy, Subject, Usage};
 use torov_vcpu::{Machine, Vcpu};
 
+use crate::debug::Debug;
 use crate::descriptors::Descriptors;
 use crate::ending::Ending;
 use crate::mounts::Mounts;
@@ -89,6 +90,8 @@ pub struct Settings {
     pub executable: String,
     /// Who looks on.
     pub observer: Box<dyn Observer>,
+    /// The debugger's view, if there is a debugger.
+    pub debug: Option<Arc<Debug>>,
     /// Calls without leaving the virtual machine, if wanted.
     pub ring: Option<RingSettings>,
     /// Whether to note what is asked for, so that a profile can be made of it.
@@ -113,6 +116,7 @@ pub struct Process {
     pub(crate) descriptors: Descriptors,
     pub(crate) signals: Arc<Signals>,
     pub(crate) alarms: Arc<Alarms>,
+    pub(crate) debug: Option<Arc<Debug>>,
     pub(crate) observer: Box<dyn Observer>,
     usage: Option<Mutex<Usage>>,
     pace: Option<Mutex<Pace>>,
@@ -145,6 +149,7 @@ impl Process {
             descriptors: Descriptors::new(limits.descriptors),
             alarms: Arc::new(Alarms::new(&signals)),
             signals,
+            debug: settings.debug,
             observer: settings.observer,
             usage: settings.learn.then(Mutex::default),
             pace: limits
@@ -227,6 +232,9 @@ impl Process {
     pub fn end(&self, ending: &Ending) {
         // AcqRel: the first to come is the only one, and whoever sees the flag sees what was done before.
         if !self.ended.swap(true, Ordering::AcqRel) {
+            if let Some(debug) = &self.debug {
+                debug.end(ending.status());
+            }
             self.observer.ended(self, ending);
         }
     }

@@ -352,6 +352,13 @@ impl Signals {
         find(&mut self.lock().threads, tid).map_or(Stack::default(), |member| member.stack)
     }
 
+    /// Draws the attention of every thread.
+    pub(crate) fn raise_all(&self) {
+        for member in &self.lock().threads {
+            member.line.raise();
+        }
+    }
+
     /// Changes it.
     pub(crate) fn set_stack(&self, tid: i32, stack: Stack) {
         if let Some(member) = find(&mut self.lock().threads, tid) {

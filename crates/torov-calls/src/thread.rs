@@ -1,6 +1,7 @@
 //! A thread of the program: one processor, driven until it ends.
 
 mod begin;
+mod debugged;
 mod deliver;
 mod end;
 mod fault;
@@ -62,6 +63,8 @@ struct Thread<'a> {
     /// A signal waits, and could not be delivered where the thread was.
     is_due: bool,
     last_fault: LastFault,
+    /// The debugger wants it to make one step.
+    steps: bool,
 }
 
 /// Runs the first thread of `process` on `vcpu` until the program ends.
@@ -81,6 +84,9 @@ fn drive(
     line: Arc<Line>,
 ) {
     let attached: Attached = line.attach();
+    if let Some(debug) = &process.debug {
+        debug.join(tid);
+    }
     let table = Table::new();
     let mut thread = Thread {
         process,
@@ -94,6 +100,7 @@ fn drive(
         line,
         is_due: false,
         last_fault: LastFault::default(),
+        steps: false,
     };
     if let Err(error) = thread.sit().and_then(|()| thread.run()) {
         process.end(&Ending::Machine(error.to_string()));
@@ -137,18 +144,24 @@ impl Thread<'_> {
 
     fn run(&mut self) -> Result<(), VcpuError> {
         loop {
+            self.halt()?;
             let exit = self.vcpu.run()?;
             if self.process.is_over() {
                 return Ok(());
+            }
+            if self.is_for_debugger(&exit) {
+                continue;
             }
             match exit {
                 Exit::Call => {
                     if !self.call()? {
                         return Ok(());
                     }
+                    self.has_stepped();
                 }
                 Exit::Fault(fault) => {
                     if let Some(report) = self.judge(fault) {
+                        self.dies(report.signal)?;
                         self.process.end(&Ending::Fault(Box::new(report)));
                         return Ok(());
                     }

@@ -74,6 +74,7 @@ fn settings(policy: Policy, limits: Limits, seen: &Seen) -> Settings {
         cwd: "/".to_owned(),
         executable: "/test".to_owned(),
         observer: Box::new(seen.clone()),
+        debug: None,
         ring: None,
         learn: false,
     }

@@ -21,6 +21,7 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_mprotect,
     libc::SYS_mremap,
     libc::SYS_munmap,
+    libc::SYS_pread64,
     libc::SYS_restart_syscall,
     libc::SYS_rseq,
     libc::SYS_rt_sigprocmask,
@@ -138,6 +139,16 @@ pub fn implied_calls(allowed: impl Fn(&str) -> bool) -> Vec<u32> {
     calls.sort_unstable();
     calls.dedup();
     calls
+}
+
+/// The numbers of what serves a debugger that has come in already.
+#[must_use]
+pub fn debugger_calls() -> Vec<u32> {
+    let calls = [libc::SYS_read, libc::SYS_write, libc::SYS_ppoll];
+    calls
+        .iter()
+        .filter_map(|call| u32::try_from(*call).ok())
+        .collect()
 }
 
 #[cfg(test)]

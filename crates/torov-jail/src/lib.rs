@@ -11,7 +11,7 @@ mod landlock;
 use std::io;
 
 pub use self::filter::{Filter, Verdict};
-pub use self::implied::implied_calls;
+pub use self::implied::{debugger_calls, implied_calls};
 pub use self::landlock::{Grant, Right, restrict_files};
 
 /// Gives up what a set-user-ID program would bring. The other two ask for it.

@@ -15,6 +15,7 @@
 mod areas;
 mod copy;
 mod frames;
+mod image;
 mod memory;
 mod ram;
 mod resize;

@@ -8,6 +8,8 @@
 use std::process::ExitCode;
 
 mod bench;
+mod core_file;
+mod debugger;
 mod doctor;
 mod elf;
 mod failure;
@@ -17,6 +19,7 @@ mod options;
 mod stack;
 mod start;
 mod stats;
+mod symbols;
 mod trace;
 mod watch;
 

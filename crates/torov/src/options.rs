@@ -36,6 +36,8 @@ Options:
       --wall TIME       how long it may take, as in 30s
       --cpu TIME        how much processor time it may use
       --ring MODE       calls without leaving the virtual machine: auto, on or off
+      --core FILE       where a core file goes if the program fails; the file is empty if it does not
+      --gdb ADDRESS     waits for gdb there, before the program's first instruction: :PORT, HOST:PORT or a path
       --json            stats as JSON
       --no-jail         without the monitor's own seccomp filter and Landlock rules
   -h, --help            this text
@@ -76,6 +78,8 @@ pub(crate) struct Command {
     pub(crate) wall: Option<String>,
     pub(crate) cpu: Option<String>,
     pub(crate) ring: Option<RingMode>,
+    pub(crate) core: Option<PathBuf>,
+    pub(crate) gdb: Option<String>,
     pub(crate) json: bool,
     pub(crate) no_jail: bool,
 }
@@ -99,6 +103,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         wall: None,
         cpu: None,
         ring: None,
+        core: None,
+        gdb: None,
         json: false,
         no_jail: false,
     };
@@ -124,6 +130,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("wall") => command.wall = Some(parser.value()?.string()?),
             Long("cpu") => command.cpu = Some(parser.value()?.string()?),
             Long("ring") => command.ring = Some(ring(&parser.value()?.string()?)?),
+            Long("core") => command.core = Some(parser.value()?.into()),
+            Long("gdb") => command.gdb = Some(parser.value()?.string()?),
             Long("json") => command.json = true,
             Long("no-jail") => command.no_jail = true,
             Short('h') | Long("help") => command.verb = Verb::Help,

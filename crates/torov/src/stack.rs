@@ -73,8 +73,28 @@ pub(crate) fn make(memory: &Memory, top: u64, told: &Told<'_>) -> Result<u64, Er
     Ok(pointer)
 }
 
+/// The auxiliary vector of a stack that [`make`] has made, as a debugger wants it.
+///
+/// # Errors
+/// `EFAULT` if there is none.
+pub(crate) fn auxiliary_of(
+    memory: &Memory,
+    pointer: u64,
+    told: (usize, usize),
+) -> Result<Vec<u8>, Errno> {
+    let (args, env) = told;
+    // Behind the count and two lists, each with a zero at its end.
+    let at = pointer + 8 * (wide(args) + wide(env) + 3);
+    let mut bytes = vec![0; 16 * ENTRIES];
+    memory.read(at, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// How many entries an auxiliary vector has, with the last one.
+const ENTRIES: usize = 19;
+
 /// The auxiliary vector; the numbers are those of `<elf.h>`.
-fn auxiliary(told: &Told<'_>, [executable, platform, random]: [u64; 3]) -> [[u64; 2]; 19] {
+fn auxiliary(told: &Told<'_>, [executable, platform, random]: [u64; 3]) -> [[u64; 2]; ENTRIES] {
     const USER: u64 = 1000;
     let (at, count, len) = told.headers;
     [

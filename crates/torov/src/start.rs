@@ -15,10 +15,12 @@ use torov_policy::{Mode, Mount, Policy, Profile, RingMode, bytes, time};
 use torov_vcpu::kvm::KvmMachine;
 use torov_vcpu::{Machine as _, Registers, cpuid};
 
+use crate::debugger::Debugger;
 use crate::elf::Image;
 use crate::failure::Failure;
 use crate::options::{Command, Verb};
-use crate::watch::Watch;
+use crate::symbols::Symbols;
+use crate::watch::{Program, Watch};
 use crate::{guard, load, stack};
 
 /// The presets of a program without a profile.
@@ -52,10 +54,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     };
     let mounts = mounts(&profile, &folder)?;
     let limits = limits(&profile)?;
-    let watch = Watch::new(command, &profile)?;
+    let mut watch = Watch::new(command, &profile)?;
     torov_interrupt::listen(&FROM_OUTSIDE)
         .map_err(|error| Failure::own(format!("signals cannot be handled: {error}")))?;
 
+    let debugger = Debugger::admit(&profile)?;
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
     let memory = match profile.limits.memory.as_deref() {
         None => MEMORY,
@@ -66,11 +69,20 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mut random = [0; 40];
     host::random(&mut random).map_err(|error| Failure::own(error.to_string()))?;
     let memory = memory_for(&machine, memory, chance(&random, 0))?;
-    let (registers, below) = program(&memory, &file, &profile, &words, &random)?;
+    let (registers, below, bias) = program(&memory, &file, &profile, &words, &random)?;
     let vcpu = machine
         .add_vcpu(&registers, 0)
         .map_err(|error| Failure::own(error.to_string()))?;
-    let filter = guard::filter(&policy, ring(&profile, below).is_some());
+    let auxiliary = (words.len(), profile.app.env.len());
+    let auxiliary = stack::auxiliary_of(&memory, registers.rsp, auxiliary)
+        .map_err(|error| Failure::own(error.to_string()))?;
+    watch.loaded(Program {
+        symbols: Symbols { file, bias },
+        auxiliary: auxiliary.clone(),
+        name: seen(&words[0]).trim_start_matches('/').to_owned(),
+    });
+    let ring = ring(&profile, below).filter(|_| debugger.is_none());
+    let filter = guard::filter(&policy, ring.is_some(), debugger.is_some());
     guard::restrict_files(&profile, &mounts)?;
     let process = Process::new(Settings {
         memory,
@@ -81,12 +93,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         cwd: profile.app.cwd.clone().unwrap_or_else(|| "/".to_owned()),
         executable: seen(&words[0]),
         observer: Box::new(watch),
-        ring: ring(&profile, below),
+        debug: debugger.as_ref().map(Debugger::debug),
+        ring,
         learn: command.verb == Verb::Learn,
     });
     let process = Arc::new(process);
     standard_streams(&process)?;
     crate::watch::limit_time(&process, &profile)?;
+    if let Some(debugger) = debugger {
+        debugger.attend(&process, auxiliary)?;
+    }
     guard::install(&profile, filter)?;
     thread::run(&process, vcpu);
     // The first thread is over, and others go on: the last one ends this process.
@@ -137,6 +153,9 @@ pub(crate) fn profile(command: &Command) -> Result<(Profile, PathBuf), Failure> 
     }
     if let Some(mode) = command.ring {
         profile.ring.mode = mode;
+    }
+    if command.gdb.is_some() {
+        profile.debug.gdb.clone_from(&command.gdb);
     }
     if command.no_jail {
         profile.jail.seccomp = false;
@@ -275,14 +294,15 @@ fn memory_for(machine: &KvmMachine, limit: u64, chance: u64) -> Result<Arc<Memor
     Ok(memory)
 }
 
-/// Puts the program into memory and returns the registers that it starts with, and where its first page lies.
+/// Puts the program into memory and returns the registers that it starts with, where its first page lies, and how far
+/// it was moved.
 fn program(
     memory: &Memory,
     file: &File,
     profile: &Profile,
     words: &[String],
     random: &[u8; 40],
-) -> Result<(Registers, u64), Failure> {
+) -> Result<(Registers, u64, u64), Failure> {
     let path = &words[0];
     let status = file
         .metadata()
@@ -319,7 +339,7 @@ fn program(
         .first()
         .map_or(0, |segment| bias + segment.address);
     let registers = Registers::at_start(bias + image.entry, pointer);
-    Ok((registers, first & !4095))
+    Ok((registers, first & !4095, bias))
 }
 
 /// Gives the program standard input, output and error, as far as they are open here.

@@ -16,7 +16,8 @@ use torov_policy::{Profile, Subject, time};
 use crate::failure::Failure;
 use crate::options::{Command, Verb};
 use crate::stats::Stats;
-use crate::trace;
+use crate::symbols::Symbols;
+use crate::{core_file, trace};
 
 /// How many different denials are kept.
 const MOST: usize = 256;
@@ -32,10 +33,29 @@ pub(crate) struct Watch {
     /// How often each denial happened.
     denied: Mutex<BTreeMap<(u64, String), u64>>,
     unsupported: Mutex<BTreeMap<u64, u64>>,
+    core: Option<File>,
+    program: Option<Program>,
+}
+
+/// What is known of the program that was loaded.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) symbols: Symbols,
+    pub(crate) auxiliary: Vec<u8>,
+    pub(crate) name: String,
 }
 
 impl Watch {
     pub(crate) fn new(command: &Command, profile: &Profile) -> Result<Self, Failure> {
+        let core = match &command.core {
+            None => None,
+            Some(path) => {
+                let file = File::create(path);
+                let file =
+                    file.map_err(|error| Failure::own(format!("{}: {error}", path.display())));
+                Some(file?)
+            }
+        };
         let output = match &command.output {
             None => None,
             Some(path) => {
@@ -53,7 +73,25 @@ impl Watch {
             stats: Mutex::default(),
             denied: Mutex::default(),
             unsupported: Mutex::default(),
+            core,
+            program: None,
         })
+    }
+
+    /// Says which program was loaded.
+    pub(crate) fn loaded(&mut self, program: Program) {
+        self.program = Some(program);
+    }
+
+    /// Leaves a core file, if one is wanted, and says what of the program's memory it could not write.
+    fn leave_core(&self, memory: &torov_memory::Memory, report: &torov_calls::FaultReport) {
+        if let (Some(file), Some(program)) = (&self.core, &self.program) {
+            let (auxiliary, name) = (&program.auxiliary, &program.name);
+            let written = core_file::write(file, report, memory, auxiliary, name);
+            if let Err(error) = written {
+                eprintln!("torov: the core file is not whole: {error}");
+            }
+        }
     }
 
     /// Writes to where the reports go. A report that cannot be written is lost: the program's output comes first.
@@ -163,19 +201,26 @@ impl Observer for Watch {
             }
             _ => {}
         }
-        tell(ending);
+        let symbols = self.program.as_ref().map(|program| &program.symbols);
+        tell(ending, symbols);
+        if let Ending::Fault(report) = ending {
+            self.leave_core(program.memory(), report);
+        }
         process::exit(ending.status().into());
     }
 }
 
 /// Says why a program ended, unless it said so itself.
-fn tell(ending: &Ending) {
+fn tell(ending: &Ending, symbols: Option<&Symbols>) {
     match ending {
         Ending::Exit(_) => {}
         Ending::Fault(report) => {
             eprint!("torov: the program ended by {report}");
-            for frame in &report.frames {
-                eprintln!("  at {frame:#x}{}", place(report, *frame));
+            let names = symbols.map_or(Vec::new(), |symbols| symbols.names(&report.frames));
+            for (at, frame) in report.frames.iter().enumerate() {
+                let name = names.get(at).map_or("", String::as_str);
+                let space = if name.is_empty() { "" } else { " " };
+                eprintln!("  at {frame:#x}{space}{name}{}", place(report, *frame));
             }
             for area in &report.areas {
                 eprintln!(

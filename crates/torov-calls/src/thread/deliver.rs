@@ -47,7 +47,8 @@ impl Thread<'_> {
         while let Some(delivery) = self.process.signals.take(self.tid) {
             match delivery {
                 Delivery::Death(signal) => {
-                    self.process.end(&Ending::Signal(signal));
+                    self.dies(signal)?;
+                    self.process.end(&self.death(signal));
                     return Ok(());
                 }
                 Delivery::Handler { info, action, mask } => {
@@ -71,6 +72,18 @@ impl Thread<'_> {
         Ok(())
     }
 
+    /// How a signal without a handler ends the program: those that mean that something is wrong leave a report.
+    fn death(&self, signal: Signal) -> Ending {
+        // SIGQUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS: Linux leaves a core file then.
+        match signal.number() {
+            3..=8 | 11 | 24 | 25 | 31 => {
+                let report = self.report(signal, "the program was sent it".to_owned());
+                Ending::Fault(Box::new(report))
+            }
+            _ => Ending::Signal(signal),
+        }
+    }
+
     /// Has the program make `call` again.
     fn again(&mut self, call: &Call) {
         let registers = self.vcpu.registers_mut();
@@ -80,7 +93,7 @@ impl Thread<'_> {
     }
 
     /// Brings a thread that was interrupted in the shim to where signals can be delivered. False if it must go on first.
-    fn settle(&mut self) -> bool {
+    pub(super) fn settle(&mut self) -> bool {
         match (&self.process.ring, self.seat) {
             (Some(ring), Some(seat)) => {
                 ring.settle(&self.process.memory, seat, self.vcpu.registers_mut())

@@ -37,6 +37,9 @@ impl Thread<'_> {
             self.process.end(&Ending::Exit(0));
         }
         self.process.signals.leave(self.tid);
+        if let Some(debug) = &self.process.debug {
+            debug.leave(self.tid);
+        }
         if let (Some(ring), Some(seat)) = (&self.process.ring, self.seat) {
             ring.leave(seat);
         }

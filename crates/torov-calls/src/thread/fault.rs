@@ -73,6 +73,8 @@ impl Thread<'_> {
             what,
             tid: self.tid,
             registers,
+            extended: self.vcpu.extended().unwrap_or_default(),
+            bases: self.vcpu.bases().unwrap_or_default(),
             frames: self.frames(&registers),
             areas: self.process.memory.areas(),
         }

@@ -118,7 +118,7 @@ pub(crate) fn guest(source: &str) -> PathBuf {
         rustc
     } else {
         let mut cc = Command::new("cc");
-        cc.args(["-O1", "-static", "-pthread"]);
+        cc.args(["-g", "-O1", "-static", "-pthread"]);
         cc
     };
     let output = command

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod debugger;
 mod faults;
 mod files;
 mod harness;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let cases = [
         machine::CASES,
         faults::CASES,
+        debugger::CASES,
         files::CASES,
         network::CASES,
         programs::CASES,

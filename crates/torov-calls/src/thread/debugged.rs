@@ -1,0 +1,75 @@
+//! A thread below a debugger.
+
+use torov_abi::Signal;
+use torov_vcpu::{Exit, Fault, VcpuError};
+
+use super::Thread;
+use crate::debug::{Event, Halted};
+
+const DEBUG: u8 = 1;
+const BREAKPOINT: u8 = 3;
+
+impl Thread<'_> {
+    /// Stops here if the debugger wishes it.
+    pub(super) fn halt(&mut self) -> Result<(), VcpuError> {
+        let Some(debug) = self.process.debug.clone() else {
+            return Ok(());
+        };
+        while debug.halts(self.tid) && self.settle() {
+            let before = Halted {
+                registers: *self.vcpu.registers(),
+                extended: self.vcpu.extended()?,
+                bases: self.vcpu.bases()?,
+            };
+            let (after, steps) = debug.halt(self.tid, before.clone());
+            *self.vcpu.registers_mut() = after.registers;
+            if after.extended != before.extended {
+                self.vcpu.set_extended(&after.extended)?;
+            }
+            if after.bases != before.bases && after.bases[0] < torov_abi::USER_END {
+                self.vcpu.set_fs_base(after.bases[0])?;
+            }
+            self.steps = steps;
+        }
+        Ok(())
+    }
+
+    /// Looks at an exit for the debugger; true if it was for it alone.
+    pub(super) fn is_for_debugger(&mut self, exit: &Exit) -> bool {
+        let Some(debug) = &self.process.debug else {
+            return false;
+        };
+        let at = self.vcpu.registers().rip;
+        match exit {
+            Exit::Fault(Fault { vector: DEBUG, .. }) if self.steps => {
+                self.has_stepped();
+                true
+            }
+            Exit::Fault(Fault {
+                vector: BREAKPOINT, ..
+            }) if debug.is_breakpoint(at.wrapping_sub(1)) => {
+                let debug = std::sync::Arc::clone(debug);
+                self.vcpu.registers_mut().rip = at.wrapping_sub(1);
+                debug.tell(self.process, Event::Breakpoint(self.tid));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The step is made: an instruction, or a call.
+    pub(super) fn has_stepped(&mut self) {
+        if let Some(debug) = self.process.debug.clone().filter(|_| self.steps) {
+            self.steps = false;
+            debug.tell(self.process, Event::Signal(self.tid, Signal::SIGTRAP));
+        }
+    }
+
+    /// Stops before the thread dies of a signal.
+    pub(super) fn dies(&mut self, signal: Signal) -> Result<(), VcpuError> {
+        if let Some(debug) = &self.process.debug {
+            debug.tell(self.process, Event::Signal(self.tid, signal));
+        }
+        self.halt()
+    }
+}

@@ -1,0 +1,49 @@
+// To be looked at with gdb: a variable, a function, threads, vector registers, a crash.
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+volatile int counter = 40;
+volatile double fraction = 1.5;
+atomic_int begun, over;
+
+__attribute__((noinline)) int add(int a, int b) {
+    int sum = a + b;
+    counter = sum;
+    return sum;
+}
+
+__attribute__((noinline)) double half(double value) { return value / 2; }
+
+__attribute__((noinline)) static void *spin(void *argument) {
+    (void)argument;
+    begun++;
+    while (!over) {}
+    return NULL;
+}
+
+__attribute__((noinline)) void crash(volatile int *where) { *where = 1; }
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+    pthread_t thread;
+    if (!strcmp(what, "threads")) {
+        pthread_create(&thread, NULL, spin, NULL);
+        while (!begun) {}
+        add(1, 2);
+        over = 1;
+        pthread_join(thread, NULL);
+    }
+    if (!strcmp(what, "spin")) {
+        puts("spinning");
+        fflush(stdout);
+        spin(NULL);
+    }
+    if (!strcmp(what, "crash")) crash(NULL);
+    fraction = half(fraction);
+    int sum = add(counter, 2);
+    printf("%d %g\n", sum, fraction);
+    return 3;
+}
