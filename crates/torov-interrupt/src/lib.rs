@@ -87,8 +87,10 @@ impl Line {
     /// Makes the calling thread the one that answers. Its calls are interruptible from now on.
     #[must_use]
     pub fn attach(self: &Arc<Self>) -> Attached {
+        // Not by `gettid`: std's weak reference makes it null where all is linked statically and optimised as one.
         // SAFETY: the call takes nothing and cannot fail.
-        let thread = unsafe { libc::gettid() };
+        let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+        let thread = i32::try_from(thread).unwrap_or(0);
         RAISED.set(&raw const self.raised);
         self.thread.store(thread, Ordering::SeqCst);
         Attached(Arc::clone(self))

@@ -28,6 +28,7 @@ mod services;
 mod share;
 mod shutdown;
 mod silent_core;
+mod torov;
 mod trace;
 mod weather;
 
@@ -107,6 +108,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     });
     trace::run(workspace, tally);
     services::run(workspace, tally);
+    torov::run(tally);
     metrics::run(workspace, tally);
     share::run(workspace, tally);
     liars::run(workspace, tally, depth);
