@@ -332,12 +332,16 @@ impl Connection {
         if !segment.is_bare_ack() {
             return false;
         }
-        let socket = self.socket();
-        let fin_sent = matches!(
-            socket.state(),
+        let is_all = self.socket().send_queue() == 0;
+        self.has_sent_fin() && is_all && segment.ack.wrapping_add(1) == self.sent
+    }
+
+    /// Whether our FIN is on its way, or wants to be.
+    pub(crate) fn has_sent_fin(&self) -> bool {
+        matches!(
+            self.socket().state(),
             tcp::State::FinWait1 | tcp::State::Closing | tcp::State::LastAck
-        );
-        fin_sent && socket.send_queue() == 0 && segment.ack.wrapping_add(1) == self.sent
+        )
     }
 
     /// Follows up on a segment for a connection that the service has let go, of which `queued` bytes were

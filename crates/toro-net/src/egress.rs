@@ -163,9 +163,13 @@ impl Stack {
     /// Puts a connection that could not send in the queue for what it lacks.
     fn hold(&mut self, id: SlotId, log: &SendLog) {
         self.note_question(log);
-        let Some(connection) = self.connections.get_mut(id).filter(|c| !c.held) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
+        connection.recovery.note_held();
+        if connection.held {
+            return;
+        }
         if log.full {
             connection.held = true;
             self.blocked.push_back(id);

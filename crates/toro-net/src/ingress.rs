@@ -1,5 +1,7 @@
 //! Frames on their way in: from [`classify`](crate::packet::classify) to the one place each belongs to.
 
+use core::net::Ipv4Addr;
+
 use smoltcp::socket::tcp;
 use toro_time::Instant;
 
@@ -15,6 +17,7 @@ use crate::half_open::{self, HalfOpen};
 use crate::ipv6;
 use crate::neighbours::{self, ARP_FRAME_LEN, Advice, Station};
 use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_ARP, Packet, Segment};
+use crate::route;
 use crate::segment;
 use crate::slab::SlotId;
 use crate::stack::Stack;
@@ -366,21 +369,15 @@ impl Stack {
 
     /// Tells smoltcp where `peer` is, or the router in front of it: the handshake has proved it.
     fn confirm_station(&mut self, now: Instant, peer: Station) {
-        let addresses = self.local.addresses.as_ref();
-        let is_true = !ipv6::is_stand_in(peer.address);
-        let Some(addresses) = addresses.filter(|_| is_true) else {
+        if ipv6::is_stand_in(peer.address) {
+            return;
+        }
+        let Some(addresses) = &self.local.addresses else {
             return;
         };
-        let mask = u32::MAX
-            .checked_shl(32 - u32::from(addresses.prefix))
-            .unwrap_or(0);
-        let near = (peer.address.to_bits() ^ addresses.ip.to_bits()) & mask == 0;
-        let hop = if near {
-            Some(peer.address)
-        } else {
-            addresses.gateway
+        let Some(address) = route::next_hop(addresses, peer.address) else {
+            return;
         };
-        let Some(address) = hop else { return };
         let hop = Station {
             mac: peer.mac,
             address,
@@ -395,6 +392,17 @@ impl Stack {
             self.hand_to_local(now, &frame);
             self.retry_unresolved();
         }
+    }
+
+    /// The station that packets to `target` go to first, if it is known.
+    pub(crate) fn station_towards(&self, target: Ipv4Addr) -> Option<[u8; 6]> {
+        if ipv6::is_stand_in(target) {
+            // The edge knows better.
+            return Some(self.wire.info().mac);
+        }
+        let hop = route::next_hop(self.local.addresses.as_ref()?, target)?;
+        let (station, _) = self.local.neighbours.find(hop)?;
+        Some(station)
     }
 
     pub(crate) fn retry_unresolved(&mut self) {

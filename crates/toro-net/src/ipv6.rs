@@ -330,7 +330,10 @@ impl Extension for Ipv6 {
     fn advance(&mut self, stack: &mut Stack, now: Instant) {
         self.state.borrow_mut().advance(now);
         let is_hop_asked = self.state.borrow().is_hop_asked;
-        if is_hop_asked {
+        // Another address from a DHCP server has made smoltcp forget our end, and then it would end all connections.
+        let is_lost = self.told.is_some() && stack.interfaces.lend(LOCAL, HOP);
+        if is_hop_asked || is_lost {
+            self.told = None;
             self.tell_hop(stack, now);
         }
         self.datagrams.advance(stack, now);

@@ -9,9 +9,10 @@
 //! - has a timer of its own (RFC 6298), which begins anew with every acknowledgement of new bytes.
 //!
 //! Each of these ends in [`say_again`](Stack::say_again), which tells smoltcp of three duplicates in private. A FIN that alone is
-//! missing smoltcp would not send again for those: that is left to its timer.
+//! missing smoltcp would not send again for those: then it is sent from here.
 
 use smoltcp::iface::Interface;
+use smoltcp::wire::TcpControl;
 use toro_time::Instant;
 
 use crate::birth;
@@ -85,6 +86,13 @@ impl Recovery {
             self.since = now;
         }
         self.sample.get_or_insert((end, now));
+    }
+
+    /// smoltcp could not send: it takes what it was told for done, and its timer has stopped.
+    pub(crate) fn note_held(&mut self) {
+        if self.step == Step::Told {
+            self.step = Step::Wanted;
+        }
     }
 
     /// Something was sent a second time; the oldest byte on its way is `delivered`.
@@ -234,11 +242,34 @@ impl Stack {
     #[inline]
     pub(crate) fn say_again(&mut self, now: Instant, id: SlotId) {
         let wanted = self.connections.get_mut(id);
-        if let Some(connection) = wanted.filter(|it| it.recovery.step == Step::Wanted)
-            && connection.socket().send_queue() > 0
-        {
-            connection.repeat(&mut self.interfaces.narrow, now);
-            self.touch(id);
+        if let Some(connection) = wanted.filter(|it| it.recovery.step == Step::Wanted) {
+            if connection.socket().send_queue() > 0 {
+                connection.repeat(&mut self.interfaces.narrow, now);
+                self.touch(id);
+            } else {
+                self.repeat_fin(id);
+            }
+        }
+    }
+
+    /// Sends the FIN of connection `id` again, if that is all that its peer lacks and the way there is known.
+    #[cold]
+    #[inline(never)]
+    fn repeat_fin(&mut self, id: SlotId) {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return;
+        };
+        connection.recovery.step = Step::Calm;
+        let fin = connection.sent.wrapping_sub(1);
+        if !connection.has_sent_fin() || connection.delivered != fin {
+            return;
+        }
+        let (tuple, window) = (connection.tuple, connection.offered_window());
+        let mut repr = segment::acknowledgement(&tuple, fin, connection.acknowledged, window);
+        repr.control = TcpControl::Fin;
+        if let Some(station) = self.station_towards(tuple.remote) {
+            segment::send(&mut self.wire, station, &tuple, &repr);
+            self.stats.retransmits += 1;
         }
     }
 }

@@ -315,3 +315,33 @@ fn readiness_is_told_without_waiting() {
     world.settle();
     assert!(world.stack.can_write(server));
 }
+
+#[test]
+fn a_fin_that_alone_is_lost_does_not_wait_for_a_timer_that_has_backed_off() {
+    let mut world = World::new();
+    world.bind(80);
+    let (client, server) = world.connected(80);
+    assert!(world.write(server, b"some bytes").is_ready());
+    world.settle();
+    // The wire is cut for a while, and all that is tried meanwhile is lost.
+    world.flight.weather.lose = 1000;
+    assert!(world.write(server, b"more of them").is_ready());
+    world.pass(Duration::from_secs(100));
+    world.flight.weather.lose = 0;
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.client_reads(client), b"some bytesmore of them");
+    // The FIN is lost, and nothing else.
+    world.flight.weather.lose = 1000;
+    world.stack.shutdown(world.now, server, Shutdown::Write);
+    world.settle();
+    world.flight.weather.lose = 0;
+    assert_eq!(world.client_state(client), State::Established);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.client_state(client), State::CloseWait);
+    // And again with the last one.
+    world.client.tcp(client).close();
+    world.settle();
+    assert_eq!(world.read(server), Poll::Ready(Ok(vec![])));
+    world.stack.close(world.now, server);
+    assert_eq!(world.stack.stats().open, 0);
+}

@@ -1,12 +1,13 @@
 //! Frames that no honest peer sends.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
 use toro_net::{DropReason, ReadError};
 
-use crate::wire::Rng;
+use crate::wire::{MAC, Rng};
 use crate::world::{ADDRESS, World, config};
 
 /// Fills in the checksums of an IPv4 frame, as far as its lengths make sense.
@@ -155,6 +156,66 @@ fn mutated_frames_within_a_live_connection_do_no_harm() {
             let _ = world.read(server);
         }
     }
+}
+
+/// So many packets of ARP, of which most are malformed and none was asked for, change nothing that a live connection needs.
+fn storm_of_arp(frames: u32) {
+    let mut world = World::new();
+    world.bind(80);
+    let (_, server) = world.connected(80);
+    assert!(world.write(server, b"before").is_ready());
+    let before = world.stack_turn();
+    let station = before[0][..6].to_vec();
+    let thief = [2, 0, 0, 0, 9, 9];
+    let mut rng = Rng::new(5);
+    for number in 0..frames {
+        let mut address = [10, 0, 2, 100 + rng.below(150) as u8];
+        if rng.chance(300) {
+            address = [10, 0, 2, 2];
+        }
+        let to = if rng.chance(500) { MAC } else { [0xff; 6] };
+        let mut frame = [&to[..], &thief, &[8, 6, 0, 1, 8, 0, 6, 4, 0]].concat();
+        frame.push(1 + rng.below(2) as u8);
+        frame.extend_from_slice(&thief);
+        frame.extend_from_slice(&address);
+        frame.extend_from_slice(&MAC);
+        frame.extend_from_slice(&ADDRESS.octets());
+        if rng.chance(600) {
+            mutate(&mut rng, &mut frame);
+        }
+        world.inject(frame);
+        if number % 16 == 0 {
+            world.stack_turn();
+        }
+    }
+    world.stack_turn();
+    let stats = world.stack.stats();
+    assert!(stats.dropped(DropReason::UnsolicitedArp) > u64::from(frames) / 10);
+    assert!(stats.drops.iter().sum::<u64>() > u64::from(frames) / 4);
+    assert!(world.write(server, b"after").is_ready());
+    let after = world.stack_turn();
+    assert_eq!(after[0][..6], station, "the peer is where it was");
+    assert_eq!(after[0][12..14], [8, 0]);
+    // Of those that have asked, few are known.
+    let socket = (Ipv4Addr::UNSPECIFIED, 9).into();
+    let socket = world.stack.udp_bind(socket).unwrap();
+    let known = (100..250).filter(|number| {
+        let to = SocketAddr::from(([10, 0, 2, *number], 9));
+        let _ = world.stack.udp_send(world.now, socket, Some(to), b"x");
+        world.stack_turn().iter().any(|sent| sent[12..14] == [8, 0])
+    });
+    assert!(known.count() <= 48);
+}
+
+#[test]
+fn a_storm_of_arp_changes_no_live_entry_and_fills_nothing() {
+    storm_of_arp(8000);
+}
+
+#[test]
+#[ignore = "long: 860,000 frames"]
+fn a_long_storm_of_arp_changes_no_live_entry_and_fills_nothing() {
+    storm_of_arp(860_000);
 }
 
 /// A SYN from an address and port of its own.
