@@ -24,6 +24,8 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_pread64,
     libc::SYS_restart_syscall,
     libc::SYS_rseq,
+    // How a monitor that crashes lets itself die.
+    libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_getaffinity,
