@@ -73,6 +73,9 @@ pub(crate) struct Extras {
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
+    /// Have a failure write a core file, to the device that `core=blk1` on the command line names.
+    #[arg(long)]
+    pub(crate) core_file: bool,
 }
 
 /// How much the compiler takes care of speed.
@@ -150,6 +153,7 @@ impl Extras {
             (self.pcap, "pcap"),
             (self.trace, "trace"),
             (self.gdb, "gdb"),
+            (self.core_file, "core-file"),
         ]
         .into_iter()
         .filter_map(|(wanted, name)| wanted.then_some(name))

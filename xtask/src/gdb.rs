@@ -4,6 +4,9 @@
 //! `main`. gdb gets the unstripped image, whose sources it finds in this workspace.
 
 use std::fs::{self, File};
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -17,10 +20,26 @@ use crate::process;
 use crate::qemu::{Machine, Vm};
 use crate::run::Wish;
 use crate::setup::{self, Tool};
+use crate::vsock::Backend;
 use crate::workspace::{Package, Workspace};
 
-/// The port of the image that gdb's socket leads to: the second serial port of the machine.
-const PORT: &str = "ttyS1";
+/// The port of a socket device at which the debugger listens.
+const PORT: u32 = 2345;
+
+/// The context id of a machine whose debugger listens there.
+const CID: u32 = 3;
+
+/// What gdb's socket leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Over {
+    /// The second serial port of the machine.
+    #[default]
+    Serial,
+    /// A virtio console of the debugger's own.
+    Console,
+    /// A virtio socket device of the debugger's own.
+    Vsock,
+}
 
 /// What the image prints when its debugger has opened the port. What gdb sent before would be lost.
 pub(crate) const LISTENS: &str = "gdb: listens";
@@ -56,6 +75,9 @@ pub(crate) struct Args {
     /// The number of cores.
     #[arg(long)]
     cores: Option<u32>,
+    /// What the debugger talks over.
+    #[arg(long, value_enum, default_value_t)]
+    over: Over,
     /// Words for the kernel command line.
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -84,7 +106,17 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         .try_for_each(crate::qemu::Forward::check_free)?;
     let folder = workspace.target("run")?;
     let socket = folder.join(format!("{}-gdb.sock", package.name));
-    let vm = vm(&wish, &workspace, package, &image, &socket, ",wait")?;
+    if args.over == Over::Vsock {
+        setup::ensure(&[Tool::VhostDeviceVsock])?;
+    }
+    let way = Way {
+        over: args.over,
+        socket: &socket,
+        options: ",wait",
+    };
+    let vm = vm(&wish, &workspace, package, &image, way)?;
+    // It ends with the virtual machine.
+    let _bridge = Bridge::start(&vm, way)?;
     let mut gdb = command(&workspace, &image, &socket);
     for place in &args.breaks {
         gdb.arg("-ex")
@@ -125,30 +157,104 @@ pub(crate) fn build(workspace: &Workspace, package: &Package) -> Result<Image> {
     build::build_with(workspace, &package.name, Profile::Debug, extras)
 }
 
-/// The machine of `wish` with a second serial port, which is the socket `socket` and where the image's debugger listens.
-/// `options` follow the port on the command line: `,wait` makes the image wait before `main`.
+/// How gdb comes to the debugger of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    pub(crate) over: Over,
+    /// The socket that gdb connects to.
+    pub(crate) socket: &'a Path,
+    /// What follows the port on the command line: `,wait` makes the image wait before `main`.
+    pub(crate) options: &'a str,
+}
+
+/// The machine of `wish` with a device more, at which the image's debugger listens.
 pub(crate) fn vm(
     wish: &Wish,
     workspace: &Workspace,
     package: &Package,
     image: &Image,
-    socket: &Path,
-    options: &str,
+    way: Way<'_>,
 ) -> Result<Vm> {
+    let port = match way.over {
+        Over::Serial => "ttyS1".to_owned(),
+        // Those of the appliance come first.
+        Over::Console => format!("console{}", usize::from(!wish.console_ports.is_empty())),
+        Over::Vsock if wish.vsock.is_some() => bail!(
+            "{} has sockets of its own; debug it with --over console",
+            package.name
+        ),
+        Over::Vsock => format!("vsock0:{PORT}"),
+    };
     let wish = Wish {
-        append: format!("log=info gdb={PORT}{options} {}", wish.append),
+        append: format!("log=info gdb={port}{} {}", way.options, wish.append),
+        vsock: wish.vsock.or((way.over == Over::Vsock).then_some(CID)),
         ..wish.clone()
     };
     let mut vm = wish.vm(workspace, package, image)?;
-    let path = socket.display().to_string().replace(',', ",,");
-    let backend = format!("socket,id=gdb,path={path},server=on,wait=off");
-    vm.extra.extend(["-chardev".to_owned(), backend]);
-    // A microvm makes one serial port by itself; the second is a card for all of them.
-    let card = "isa-serial,index=1,chardev=gdb".to_owned();
-    vm.extra.extend(["-device".to_owned(), card]);
     // Whoever looks for the socket must not find that of the machine before.
-    let _ = fs::remove_file(socket);
+    let _ = fs::remove_file(way.socket);
+    let path = way.socket.display().to_string().replace(',', ",,");
+    let backend = format!("socket,id=gdb,path={path},server=on,wait=off");
+    let devices = match way.over {
+        // A microvm makes one serial port by itself; the second is a card for all of them.
+        Over::Serial => vec!["isa-serial,index=1,chardev=gdb".to_owned()],
+        Over::Console => {
+            let console = match vm.machine {
+                Machine::Microvm => "virtio-serial-device",
+                Machine::Pc | Machine::Q35 | Machine::Iso => "virtio-serial-pci,disable-legacy=on",
+            };
+            let port = "virtconsole,chardev=gdb,bus=gdb.0".to_owned();
+            vec![format!("{console},id=gdb,max_ports=1"), port]
+        }
+        Over::Vsock => return Ok(vm),
+    };
+    vm.extra.extend(["-chardev".to_owned(), backend]);
+    for device in devices {
+        vm.extra.extend(["-device".to_owned(), device]);
+    }
     Ok(vm)
+}
+
+/// What joins gdb, which knows only plain sockets, to the socket device of a machine. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct Bridge(#[expect(dead_code, reason = "it is kept")] Backend);
+
+impl Bridge {
+    /// Starts the back end of the socket device, before the machine; and whoever connects to the socket of `way` is connected to the
+    /// debugger. Nothing if gdb connects to QEMU itself.
+    pub(crate) fn start(vm: &Vm, way: Way<'_>) -> Result<Option<Self>> {
+        let Some(sockets) = vm.vsock.clone().filter(|_| way.over == Over::Vsock) else {
+            return Ok(None);
+        };
+        let backend = Backend::start(&sockets)?;
+        let listener = UnixListener::bind(way.socket)
+            .with_context(|| format!("cannot listen at {}", way.socket.display()))?;
+        thread::spawn(move || {
+            // One gdb after the other. What goes wrong ends its connection, which it tells.
+            while let Ok((gdb, _)) = listener.accept() {
+                if let Ok(image) = sockets.connect(PORT, BOOT_TIMEOUT) {
+                    drop(join(&gdb, &image));
+                }
+            }
+        });
+        Ok(Some(Self(backend)))
+    }
+}
+
+/// Carries bytes both ways until one side ends.
+fn join(gdb: &UnixStream, image: &UnixStream) -> io::Result<()> {
+    // gdb may be silent for as long as it likes.
+    image.set_read_timeout(None)?;
+    let (mut from, mut to) = (image.try_clone()?, gdb.try_clone()?);
+    let answers = thread::spawn(move || {
+        let copied = io::copy(&mut from, &mut to);
+        drop(to.shutdown(Shutdown::Both));
+        copied
+    });
+    let copied = io::copy(&mut &*gdb, &mut &*image);
+    image.shutdown(Shutdown::Both)?;
+    drop(answers.join());
+    copied.map(drop)
 }
 
 /// A gdb that knows the image and its sources, and connects to it.

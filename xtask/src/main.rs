@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod ci;
+mod core_file;
 mod crowd;
 mod gdb;
 mod image;
@@ -48,6 +49,8 @@ enum Verb {
     Run(run::Args),
     /// Boots an appliance with the debugger inside and connects gdb to it.
     Gdb(gdb::Args),
+    /// Opens the core file that an image has left when it failed, or takes it out of a disk.
+    Core(core_file::Args),
     /// Boots an appliance and writes down what its network cards receive and send, for Wireshark.
     Pcap(pcap::Args),
     /// Boots an appliance and writes down what happens on its cores, for Perfetto or Chromium; or where it spends its time, as a flame graph.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::main(&args),
         Verb::Run(args) => run::main(&args),
         Verb::Gdb(args) => gdb::main(&args),
+        Verb::Core(args) => core_file::main(&args),
         Verb::Pcap(args) => pcap::main(&args),
         Verb::Trace(args) => trace::main(&args),
         Verb::Iso(args) => iso::main(&args),

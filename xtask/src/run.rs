@@ -12,7 +12,7 @@ use crate::qemu::{Boot, ConsolePort, Disk, Forward, Machine, Memory, Monitor, Ne
 use crate::setup::Tool;
 use crate::vsock::{Backend, Sockets};
 use crate::workspace::{MachineWish, Package, Workspace};
-use crate::{iso, process, setup};
+use crate::{core_file, iso, process, setup};
 
 /// The console port of the operator.
 pub(crate) const OPERATOR: &str = "operator";
@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// Build IPv6 in, and let QEMU's network have it too, with a router.
     #[arg(long)]
     ipv6: bool,
+    /// Have a failure write a core file there, which `cargo xtask core FILE` opens. Without a failure there is none.
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
     /// Words for the kernel command line, as in "log=debug ip=dhcp".
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -190,6 +193,7 @@ pub(crate) fn boot(args: &Args, listener: Option<&dyn Listener>) -> Result<ExitC
         dump: args.dump,
         operator: args.operator,
         shutdown: !package.picks("shutdown"),
+        core_file: args.core.is_some(),
         ..wish.extras
     };
     if let Some(listener) = listener {
@@ -197,6 +201,9 @@ pub(crate) fn boot(args: &Args, listener: Option<&dyn Listener>) -> Result<ExitC
     }
     let image = build::build_with(&workspace, &package.name, Profile::Release, extras)?;
     let mut vm = wish.vm(&workspace, package, &image)?;
+    if let Some(core) = args.core.as_ref().filter(|_| !args.dry_run) {
+        vm.disks.push(core_file::disk(core, wish.memory)?);
+    }
     let monitor = Monitor::path("run");
     vm.extra.extend(Monitor::arguments(&monitor));
     let mut command = vm.command();
@@ -255,6 +262,9 @@ pub(crate) fn boot(args: &Args, listener: Option<&dyn Listener>) -> Result<ExitC
     eprintln!("Ctrl-C ends {}", package.name);
     let ended = execution::run(&mut command, &package.name, &monitor);
     drop(fs::remove_file(&monitor));
+    if let Some(core) = &args.core {
+        core_file::settle(core)?;
+    }
     if let Some(listening) = listening {
         eprintln!("{}", listening.join().expect("it does not panic")?);
     }
@@ -289,6 +299,13 @@ impl Wish {
         }
         wish.kvm = args.kvm;
         wish.extras.ipv6 = args.ipv6;
+        if args.core.is_some() {
+            let count = match &args.disk[..] {
+                [] => package.toro().machine.disks.len(),
+                disks => disks.len(),
+            };
+            wish.append = format!("core=blk{count} {}", wish.append).trim().to_owned();
+        }
         if !args.disk.is_empty() {
             wish.disks = Disks::Given(args.disk.clone());
         }

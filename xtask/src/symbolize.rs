@@ -77,7 +77,7 @@ fn build_in(line: &str) -> Option<u64> {
 }
 
 /// The unstripped image of that build, among all that lie below `target/image`.
-fn find(workspace: &Workspace, id: u64) -> Result<PathBuf> {
+pub(crate) fn find(workspace: &Workspace, id: u64) -> Result<PathBuf> {
     let mut folders = vec![workspace.target("image")?];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)?.flatten() {

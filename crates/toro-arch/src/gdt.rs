@@ -32,7 +32,7 @@ pub enum InterruptStack {
 /// The size of each stack; the index is that of [`InterruptStack`], less one.
 pub const STACK_BYTES: [usize; 4] = [4096, 12 * 1024, 8 * 1024, 12 * 1024];
 
-/// The same for an image whose debugger talks from its exceptions.
+/// The same for an image whose debugger talks from its exceptions, or that writes core files there.
 pub const DEBUGGED_STACK_BYTES: [usize; 4] = [4096, 32 * 1024, 8 * 1024, 32 * 1024];
 
 /// Gives the running core its own descriptor table, task state and interrupt stacks of these sizes.

@@ -141,6 +141,48 @@ impl fmt::Debug for TrapFrame {
     }
 }
 
+/// Calls `then` with the registers as they are where this was called, as if an exception had come there.
+#[unsafe(naked)]
+pub extern "C" fn with_frame(then: extern "C" fn(&mut TrapFrame)) {
+    naked_asm!(
+        "mov rax, [rsp]",
+        "lea rcx, [rsp + 8]",
+        // The stack is 8 off a multiple of 16 as in any function's first instruction; below come 22 words and what FXSAVE writes.
+        "sub rsp, 8",
+        "mov rdx, ss",
+        "push rdx",
+        "push rcx",
+        "pushfq",
+        "mov rdx, cs",
+        "push rdx",
+        "push rax",
+        "push 0",
+        "push 3",
+        "push rax",
+        "push rcx",
+        "push rdx",
+        "push rbx",
+        "push rbp",
+        "push rsi",
+        "push rdi",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 512",
+        "fxsave64 [rsp]",
+        "mov rax, rdi",
+        "mov rdi, rsp",
+        "call rax",
+        "add rsp, 512 + 22 * 8 + 8",
+        "ret",
+    )
+}
+
 /// What runs on an exception, on its own stack, with interrupts off. Returning resumes at `rip`.
 pub type Handler = fn(&mut TrapFrame);
 
@@ -355,4 +397,36 @@ pub fn triple_fault() -> ! {
 #[unsafe(naked)]
 extern "C" fn undefined_instruction() -> ! {
     naked_asm!("ud2")
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{TrapFrame, with_frame};
+
+    static SEEN: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+    extern "C" fn look(frame: &mut TrapFrame) {
+        // An aligned stack is what formatting with SSE needs.
+        let text = alloc::format!("{:?}", 1.5);
+        assert_eq!(text, "1.5");
+        for (seen, value) in SEEN.iter().zip([frame.rip, frame.rsp, frame.ss]) {
+            seen.store(value, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_caller_sees_its_own_registers() {
+        let here = 0u8;
+        with_frame(look);
+        let [rip, rsp, ss] = SEEN.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let (place, local) = (look as *const () as u64, &raw const here as u64);
+        assert!(
+            rip.abs_diff(place) < 1 << 24,
+            "{rip:#x} is code near {place:#x}"
+        );
+        assert!(rsp.abs_diff(local) < 1 << 16, "{rsp:#x} is near {local:#x}");
+        assert_ne!(ss, 0);
+    }
 }

@@ -1,4 +1,4 @@
-//! The debugger inside the image: gdb attaches over a serial port and sees cores, threads, memory.
+//! The debugger inside the image: gdb attaches over a serial port, a console or a socket, and sees cores, threads, memory.
 //!
 //! Two halves that meet in the trait [`Machine`]. The protocol knows no processor and runs on the host, in tests and under the fuzzer:
 //!
@@ -27,6 +27,7 @@ mod kernel;
 mod machine;
 mod packet;
 mod points;
+mod port;
 mod registers;
 mod resume;
 mod session;
@@ -37,7 +38,8 @@ mod threads;
 pub use machine::{Machine, Stop, StopKind, Thread};
 pub use packet::{Event, Receiver, Reply};
 pub use points::{Point, PointKind};
+pub use port::{Port, SerialError, SerialPort};
 pub use registers::Registers;
 pub use resume::{Action, Resume};
 pub use session::{Next, Session};
-pub use stub::{Monitor, StartError, enter, is_attached, is_wanted_at_failure, start, stop_here};
+pub use stub::{Monitor, enter, expect, is_attached, is_wanted_at_failure, start, stop_here};

@@ -20,6 +20,8 @@ static OWNER: AtomicUsize = AtomicUsize::new(0);
 struct Slot {
     /// It is in the debugger: what comes now is not to be told.
     is_inside: AtomicBool,
+    /// A call came while it was.
+    was_called: AtomicBool,
     /// Its registers, while it waits.
     frame: AtomicPtr<TrapFrame>,
     /// It waits on though nobody talks: gdb has let only others go.
@@ -29,6 +31,7 @@ struct Slot {
 static SLOTS: [Slot; MAX_CORES] = [const {
     Slot {
         is_inside: AtomicBool::new(false),
+        was_called: AtomicBool::new(false),
         frame: AtomicPtr::new(ptr::null_mut()),
         is_held: AtomicBool::new(false),
     }
@@ -48,6 +51,18 @@ pub(crate) fn come_in() -> bool {
 pub(crate) fn go_out() {
     let slot = &SLOTS[core_local::id()];
     slot.is_inside.store(false, Ordering::SeqCst);
+}
+
+/// Notes that somebody has called the running core while it was in the debugger.
+pub(crate) fn note_call() {
+    let slot = &SLOTS[core_local::id()];
+    slot.was_called.store(true, Ordering::SeqCst);
+}
+
+/// Whether somebody has, since this was asked last.
+pub(crate) fn was_called() -> bool {
+    let slot = &SLOTS[core_local::id()];
+    slot.was_called.swap(false, Ordering::SeqCst)
 }
 
 /// Makes the running core the one that talks, unless another one is; `frame` is what it shows of itself.

@@ -5,21 +5,23 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_arch::trap::TrapFrame;
-use toro_arch::uart::Uart;
-use toro_arch::{cpu, debug};
-use toro_irq::RouteError;
+use toro_arch::{apic, cpu, debug};
 use toro_sync::{Once, SpinLock};
 
 use crate::kernel::{self, Kernel};
 use crate::machine::{Stop, StopKind};
 use crate::packet::{Event, Receiver};
 use crate::points::PointKind;
+use crate::port::Port;
 use crate::resume::{Action, Resume};
 use crate::session::{Next, Session};
 use crate::{breakpoints, stop};
 
 /// Answers a command of `monitor`: writes what it has to say.
 pub type Monitor = fn(command: &str, out: &mut dyn fmt::Write);
+
+/// The vector of interrupts that cannot be masked.
+const NMI: u64 = 2;
 
 const SIGINT: u8 = 2;
 const SIGILL: u8 = 4;
@@ -30,13 +32,16 @@ const SIGSEGV: u8 = 11;
 
 /// What does not change once the debugger has started.
 struct Settings {
-    port: Uart,
+    port: &'static dyn Port,
     monitor: Monitor,
     kill: fn() -> !,
     waits_at_failure: bool,
 }
 
 static SETTINGS: Once<Settings> = Once::new();
+
+/// Whether a port is being opened whose interrupts may come already.
+static IS_OPENING: AtomicBool = AtomicBool::new(false);
 
 /// What lasts from stop to stop. Locked by the core that talks, hence never contended.
 struct Talk {
@@ -62,51 +67,29 @@ static SIGNALS: [AtomicU8; MAX_CORES] = [const { AtomicU8::new(0) }; MAX_CORES];
 static RANGES: [[AtomicU64; 2]; MAX_CORES] =
     [const { [const { AtomicU64::new(0) }; 2] }; MAX_CORES];
 
-/// Why the debugger could not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// There is no serial port of this number.
-    NoPort(usize),
-    /// The port's interrupt line leads nowhere.
-    NoLine(RouteError),
+/// Notes that a port is being opened: from now on its interrupts are the debugger's, which has nothing to say to them before it is
+/// [started](start).
+pub fn expect() {
+    IS_OPENING.store(true, Ordering::Relaxed);
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoPort(number) => write!(f, "this machine has no serial port ttyS{number}"),
-            Self::NoLine(reason) => write!(f, "no Ctrl-C from its port: {reason}"),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}
-
-/// Starts the debugger on serial port `ttyS` and `number`: from now on gdb can attach there. Once.
+/// Starts the debugger at `port`: from now on gdb can attach there. Once.
 ///
 /// `kill` ends the machine when gdb asks for it. With `waits_at_failure` a failure waits for gdb if it is not attached.
 ///
-/// # Errors
-/// Fails if there is no such port.
-///
 /// # Context
-/// The core that then answers the port, when its interrupts have started.
-pub fn start(
-    number: usize,
-    waits_at_failure: bool,
-    monitor: Monitor,
-    kill: fn() -> !,
-) -> Result<(), StartError> {
-    let port = Uart::open(number).ok_or(StartError::NoPort(number))?;
-    toro_irq::route_line_as_nmi(port.line()).map_err(StartError::NoLine)?;
+/// The core to which the port's interrupts go, when its interrupts have started.
+pub fn start(port: &'static dyn Port, waits_at_failure: bool, monitor: Monitor, kill: fn() -> !) {
     SETTINGS.call_once(|| Settings {
         port,
         monitor,
         kill,
         waits_at_failure,
     });
-    port.set_interrupts(true);
-    Ok(())
+    if port.set_interrupts(true) {
+        // Somebody was quicker, and no interrupt tells of that.
+        apic::send_nmi(core_local::id());
+    }
 }
 
 /// Stops here, as a breakpoint does, until gdb lets the image go on; waits for gdb to attach if need be.
@@ -148,7 +131,7 @@ impl Cause {
     fn of(frame: &TrapFrame, status: u64) -> Self {
         match frame.vector {
             1 => Self::Debug(status),
-            2 => Self::Call,
+            NMI => Self::Call,
             3 => Self::Instruction,
             0 | 16 | 19 => Self::Failure(SIGFPE),
             6 => Self::Failure(SIGILL),
@@ -163,31 +146,34 @@ impl Cause {
 /// # Context
 /// The exception handler of any core.
 pub fn enter(frame: &mut TrapFrame) -> bool {
+    let is_call = frame.vector == NMI;
     let Some(settings) = SETTINGS.get() else {
-        return false;
+        return is_call && IS_OPENING.load(Ordering::Relaxed);
     };
     if !stop::come_in() {
-        // One call more while the core waits is nothing. All else would be a mistake of the debugger's own.
-        return frame.vector == 2;
+        if is_call {
+            stop::note_call();
+        }
+        // All but a call would be a mistake of the debugger's own.
+        return is_call;
     }
     let status = debug::take_status();
-    let is_done = handle(frame, status, settings);
+    let is_done = handle(frame, Cause::of(frame, status), settings);
     breakpoints::load();
     stop::go_out();
-    // A call that came just before was not heard.
-    while stop::is_owned() && stop::come_in() {
-        stop::wait(frame, || false);
+    // A call that came meanwhile was not heard.
+    while (stop::is_owned() || stop::was_called()) && stop::come_in() {
+        handle(frame, Cause::Call, settings);
         breakpoints::load();
         stop::go_out();
     }
-    if frame.vector == 2 {
+    if is_call {
         frame.leave_halt();
     }
     is_done
 }
 
-fn handle(frame: &mut TrapFrame, status: u64, settings: &Settings) -> bool {
-    let cause = Cause::of(frame, status);
+fn handle(frame: &mut TrapFrame, cause: Cause, settings: &Settings) -> bool {
     if matches!(cause, Cause::Failure(_)) && !is_wanted_at_failure() {
         return false;
     }
@@ -257,8 +243,10 @@ impl Talk {
         let port = settings.port;
         port.set_interrupts(false);
         let after = self.hold_quietly(frame, cause, settings);
-        // If a byte has come since it was last looked, the line rises now.
-        port.set_interrupts(true);
+        if port.set_interrupts(true) {
+            // It has come since it was last looked, and no interrupt tells of it.
+            stop::note_call();
+        }
         after
     }
 
@@ -297,7 +285,7 @@ impl Talk {
     }
 
     /// Whether the bytes that have come call for a stop: Ctrl-C, or the start of a packet. Leaves that byte in the receiver.
-    fn is_called(&mut self, port: Uart) -> bool {
+    fn is_called(&mut self, port: &dyn Port) -> bool {
         while let Some(byte) = port.read() {
             match (self.receiver.feed(byte), byte) {
                 (Some(Event::Interrupt), _) => return true,
@@ -335,7 +323,7 @@ impl Talk {
     }
 
     /// Answers packets until one lets threads go.
-    fn talk(&mut self, port: Uart, kernel: &mut Kernel) -> Next {
+    fn talk(&mut self, port: &dyn Port, kernel: &mut Kernel) -> Next {
         loop {
             let byte = loop {
                 match port.read() {
@@ -348,13 +336,15 @@ impl Talk {
                     IS_ATTACHED.store(true, Ordering::Relaxed);
                     // A gdb that comes anew does not know what was agreed on with the one before.
                     if self.session.acks() || text.starts_with(b"qSupported") {
-                        port.write(b'+');
+                        port.write(b"+");
+                        port.flush();
                     }
                     self.session.handle(text, kernel)
                 }
                 Some(Event::Damaged) => {
                     if self.session.acks() {
-                        port.write(b'-');
+                        port.write(b"-");
+                        port.flush();
                     }
                     continue;
                 }
@@ -372,8 +362,9 @@ impl Talk {
         }
     }
 
-    fn send(&self, port: Uart) {
-        self.session.reply().send(|byte| port.write(byte));
+    fn send(&self, port: &dyn Port) {
+        self.session.reply().send(|byte| port.write(&[byte]));
+        port.flush();
     }
 }
 

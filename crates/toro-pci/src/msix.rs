@@ -12,6 +12,9 @@ const MSIX: u8 = 0x11;
 const APIC: u32 = 0xfee0_0000;
 /// Bytes of a table entry: address, data, control.
 const ENTRY: u16 = 16;
+/// The vector of interrupts that cannot be masked, and the delivery mode that raises it (Intel SDM volume 3, 11.11.2).
+const NMI: u8 = 2;
+const DELIVER_NMI: u32 = 4 << 8;
 /// Message control: interrupts are on, and all entries are masked.
 const ENABLE: u16 = 1 << 15;
 const MASK_ALL: u16 = 1 << 14;
@@ -91,7 +94,7 @@ impl Msix {
         self.entries
     }
 
-    /// Sends entry `entry` as `vector` to the core with this APIC id, and unmasks it.
+    /// Sends entry `entry` as `vector` to the core with this APIC id, and unmasks it. Vector 2 is that of interrupts that cannot be masked.
     ///
     /// Returns `false` if there is no such entry, or the id does not fit into a message (it has 8 bits).
     pub fn set(&self, entry: u16, apic_id: u32, vector: u8) -> bool {
@@ -103,7 +106,12 @@ impl Msix {
         self.mask(entry);
         self.table.write(at, APIC | apic_id << 12);
         self.table.write(at + 4, 0u32);
-        self.table.write(at + 8, u32::from(vector));
+        let data = if vector == NMI {
+            DELIVER_NMI
+        } else {
+            u32::from(vector)
+        };
+        self.table.write(at + 8, data);
         self.unmask(entry);
         true
     }
@@ -168,6 +176,8 @@ mod tests {
         let entry = |n: usize| [0, 4, 8, 12].map(|at| msix.table.read::<u32>(n * 16 + at));
         assert_eq!(entry(1), [0xfee0_5000, 0, 0x42, 0]);
         assert_eq!(entry(0), [0, 0, 0, Msix::MASKED]);
+        assert!(msix.set(0, 1, NMI));
+        assert_eq!(entry(0), [0xfee0_1000, 0, DELIVER_NMI, 0]);
         assert!(!msix.set(3, 0, 0x42), "there are three entries");
         assert!(!msix.set(0, 256, 0x42), "the id has eight bits");
     }

@@ -16,6 +16,20 @@ use crate::places::{self, Place};
 static OWNERS: Once<Vec<Owned>> = Once::new();
 
 /// A device that was found, on the core that owns it.
+#[cfg_attr(
+    not(any(
+        feature = "console",
+        feature = "random",
+        feature = "blk",
+        feature = "virtio-fs",
+        feature = "net",
+        feature = "vsock"
+    )),
+    expect(
+        dead_code,
+        reason = "an image may have devices for the debugger or for core files alone"
+    )
+)]
 pub(crate) struct Found {
     pub(crate) name: DeviceName,
     pub(crate) transport: Box<dyn Transport>,
@@ -79,7 +93,7 @@ const DRIVERS: &[Driver] = &[
 
 /// Finds the devices, gives each to a core, and starts those that have a driver.
 pub(crate) fn start(info: &BootInfo) {
-    let mut found: Vec<(Class, Place)> = places::find(info)
+    let found: Vec<(Class, Place)> = places::find(info)
         .into_iter()
         .filter_map(|(device_type, place)| Some((class(device_type)?, place)))
         .collect();
@@ -88,10 +102,17 @@ pub(crate) fn start(info: &BootInfo) {
     let (devices, wrong) = owner::assign(&classes, toro_sched::cores(), dedicate);
     wrong.iter().for_each(|part| error!("{part}"));
     let devices = OWNERS.call_once(|| devices);
+    #[cfg(any(feature = "gdb", feature = "core-file"))]
+    crate::spare::start(info, &|wanted| {
+        let mut places = devices.iter().zip(&found);
+        let named = places.find(|(device, _)| device.name == wanted);
+        named.map(|(_, (_, place))| *place)
+    });
     for driver in DRIVERS {
-        let mine = devices.iter().zip(&mut found);
+        let mine = |name: DeviceName| name.class == driver.class && !is_spare(name);
         let mut count = 0;
-        for (device, (_, place)) in mine.filter(|(device, _)| device.name.class == driver.class) {
+        let places = devices.iter().zip(&found);
+        for (device, (_, place)) in places.filter(|(device, _)| mine(device.name)) {
             on_its_core(*device, *place, driver.start);
             count += 1;
         }
@@ -103,6 +124,18 @@ pub(crate) fn start(info: &BootInfo) {
             );
         }
     }
+}
+
+/// Whether the device is one of those that nobody else sees.
+fn is_spare(name: DeviceName) -> bool {
+    #[cfg(any(feature = "gdb", feature = "core-file"))]
+    let is_spare = crate::spare::is_taken(name);
+    #[cfg(not(any(feature = "gdb", feature = "core-file")))]
+    let is_spare = {
+        let _ = name;
+        false
+    };
+    is_spare
 }
 
 /// The devices of this machine, and who owns them.

@@ -1,42 +1,24 @@
 //! What every thread of every core does: part of a report that ends the image and of that on a thread which does not yield, and on request.
 //!
-//! The core that reports stops the others first: each gets a non-maskable interrupt, shows the registers that its stub has saved, and
-//! stands until the report is over. A core that stands begins, ends and switches no thread, so that its lists hold still wherever it
-//! was. It can have been anywhere, in the middle of a lock too: the log is taken before the others are stopped, and nothing else here
-//! needs a lock or the heap.
+//! The core that reports has the others stand first (`stand.rs`). They can have been anywhere, in the middle of a lock too: the log is taken
+//! before they are stopped, and nothing else here needs a lock or the heap.
 //!
 //! The machine's operator asks with a non-maskable interrupt (`nmi` in QEMU's monitor), a service with [`dump`].
 
 use core::fmt::Write;
-use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use core::time::Duration;
 
-use toro_arch::core_local::{self, MAX_CORES};
 use toro_arch::trap::TrapFrame;
-use toro_arch::{apic, cpu};
+use toro_arch::{core_local, cpu};
 use toro_sched::{Doing, Frame, Seen};
 
-use crate::{cores, fault};
-
-/// The vector of non-maskable interrupts.
-const NMI: u64 = 2;
+use crate::stand::NMI;
+use crate::{fault, stand};
 
 /// The core that answers the machine's operator, whose interrupt may come to all of them.
 const OPERATORS_CORE: usize = 0;
 
-/// So long a core may take to stop, in time that this one runs. One that takes longer is not shown.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Who has more threads has them from one place, most likely.
 const MOST: usize = 32;
-
-/// The cores that shall stand.
-static CALLED: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
-
-/// The registers of the cores that stand.
-static FRAMES: [AtomicPtr<TrapFrame>; MAX_CORES] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CORES];
 
 /// Writes to the log what every thread of every core does, what it waits for, and where.
 ///
@@ -52,22 +34,6 @@ pub fn dump() {
     print(Some(here));
     fault::finish();
     cpu::enable_interrupts();
-}
-
-/// Takes a non-maskable interrupt that another core's report has sent: stands until it is over. `false` if it was none.
-pub(crate) fn stand(frame: &mut TrapFrame) -> bool {
-    let core = core_local::id();
-    let is_called = || CALLED[core].load(Ordering::SeqCst);
-    if frame.vector != NMI || !is_called() {
-        return false;
-    }
-    FRAMES[core].store(frame, Ordering::SeqCst);
-    while is_called() {
-        cpu::relax();
-    }
-    FRAMES[core].store(ptr::null_mut(), Ordering::SeqCst);
-    frame.leave_halt();
-    true
 }
 
 /// Takes a non-maskable interrupt that the machine's operator has sent: reports. `false` if the exception is none.
@@ -93,18 +59,10 @@ pub(crate) fn is_answered(frame: &mut TrapFrame) -> bool {
 /// The core that has begun a report; interrupts are off.
 pub(crate) fn print(here: Option<Frame>) {
     let this = core_local::id();
-    let others = || (0..toro_sched::cores()).filter(|&core| core != this);
     toro_log::with_emergency(|out| {
-        for core in others() {
-            CALLED[core].store(true, Ordering::SeqCst);
-            apic::send_nmi(core);
-        }
-        let stands = |core: usize| !FRAMES[core].load(Ordering::SeqCst).is_null();
-        cores::wait(PATIENCE, &|| others().all(stands));
-        for (core, frame) in FRAMES.iter().enumerate().take(toro_sched::cores()) {
-            let frame = frame.load(Ordering::SeqCst);
-            // SAFETY: the frame lies on the stack of an interrupt that does not return while its core is called.
-            let place = unsafe { frame.as_ref() }.map(|frame| Frame {
+        let others = stand::stop_others();
+        for core in 0..toro_sched::cores() {
+            let place = others.frame(core).map(|frame| Frame {
                 rip: frame.rip,
                 rbp: frame.rbp,
             });
@@ -117,8 +75,6 @@ pub(crate) fn print(here: Option<Frame>) {
                 let _ = writeln!(out, "core {core} does not stop, its threads are not shown");
             }
         }
-        others().for_each(|core| CALLED[core].store(false, Ordering::SeqCst));
-        cores::wait(PATIENCE, &|| !others().any(stands));
     });
 }
 

@@ -17,10 +17,10 @@ macro_rules! report {
 /// The core that reports a failure, counted from 1: one more while it does ends the machine at once.
 static REPORTER: AtomicUsize = AtomicUsize::new(0);
 
-/// The sizes of each core's interrupt stacks: a debugger talks from them.
-#[cfg(feature = "gdb")]
+/// The sizes of each core's interrupt stacks: a debugger talks from them, and core files are written.
+#[cfg(any(feature = "gdb", feature = "core-file"))]
 pub(crate) use toro_arch::gdt::DEBUGGED_STACK_BYTES as STACK_BYTES;
-#[cfg(not(feature = "gdb"))]
+#[cfg(not(any(feature = "gdb", feature = "core-file")))]
 pub(crate) use toro_arch::gdt::STACK_BYTES;
 
 /// Makes exceptions come here.
@@ -30,7 +30,7 @@ pub(crate) fn init() {
 
 fn exception(frame: &mut TrapFrame) {
     #[cfg(feature = "dump")]
-    if crate::dump::stand(frame) {
+    if crate::stand::stand(frame) {
         return;
     }
     #[cfg(feature = "trace")]
@@ -51,6 +51,8 @@ fn exception(frame: &mut TrapFrame) {
     }
     cpu::disable_interrupts();
     begin();
+    #[cfg(feature = "core-file")]
+    crate::core_file::note(frame, crate::core_file::signal(frame));
     report!("\n");
     let address = frame.fault_address();
     if address.is_some_and(toro_sched::is_stack_overflow) {
@@ -64,6 +66,8 @@ fn exception(frame: &mut TrapFrame) {
     print_backtrace(frame.rip, frame.rbp, stack_around(frame.rbp));
     #[cfg(feature = "dump")]
     crate::dump::print(None);
+    #[cfg(feature = "core-file")]
+    crate::core_file::write();
     crate::exit::end(ExitCode::Failure)
 }
 
@@ -74,10 +78,14 @@ fn exception(frame: &mut TrapFrame) {
 #[cfg(feature = "watchdog")]
 pub(crate) fn report_stall(frame: &TrapFrame, seconds: u64) {
     begin();
+    #[cfg(feature = "core-file")]
+    crate::core_file::note(frame, crate::core_file::STALL);
     let core = core_local::id();
     report!("\nwatchdog: on core {core}, {Running} has not yielded for {seconds} s\n");
     print_backtrace(frame.rip, frame.rbp, toro_sched::stack_range());
     crate::dump::print(None);
+    #[cfg(feature = "core-file")]
+    crate::core_file::write();
     finish();
 }
 
@@ -94,6 +102,8 @@ fn access(frame: &TrapFrame) -> &'static str {
 fn panic(info: &PanicInfo<'_>) -> ! {
     cpu::disable_interrupts();
     begin();
+    #[cfg(feature = "core-file")]
+    crate::core_file::note_panic();
     let has_log = report!("\npanic on core {}, {}", core_local::id(), Running);
     if let Some(location) = info.location() {
         report!(", at {location}");
@@ -105,6 +115,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     crate::debugger::show_failure();
     // A thread that panicked while it wrote to the log holds it for ever.
     if has_log && !is_shutdown_wanted() && toro_sched::can_end_alone() {
+        #[cfg(feature = "core-file")]
+        crate::core_file::write();
         report!("thread ends, the others go on\n");
         finish();
         cpu::enable_interrupts();
@@ -112,6 +124,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     }
     #[cfg(feature = "dump")]
     crate::dump::print(None);
+    #[cfg(feature = "core-file")]
+    crate::core_file::write();
     crate::exit::end(ExitCode::Failure)
 }
 
@@ -128,6 +142,8 @@ pub(crate) fn begin() {
     {
         if reporter == this {
             report!("\nand another failure while reporting it\n");
+            #[cfg(feature = "core-file")]
+            crate::core_file::rescue();
             crate::exit::end(ExitCode::Failure);
         }
         cpu::relax();

@@ -15,6 +15,8 @@ mod clock;
 mod console;
 #[cfg(feature = "console")]
 mod consoles;
+#[cfg(feature = "core-file")]
+mod core_file;
 mod cores;
 #[cfg(feature = "gdb")]
 mod debugger;
@@ -62,6 +64,10 @@ mod shares;
 mod shutdown;
 #[cfg(feature = "vsock")]
 mod sockets;
+#[cfg(any(feature = "gdb", feature = "core-file"))]
+mod spare;
+#[cfg(feature = "dump")]
+mod stand;
 mod start;
 #[cfg(feature = "net")]
 mod statistics;

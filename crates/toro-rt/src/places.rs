@@ -11,7 +11,8 @@ use toro_acpi::aml;
 use toro_boot::BootInfo;
 use toro_pci::{Address, Function, map_device};
 use toro_virtio::{
-    CoreInterrupts, DeviceType, MmioError, MmioSlot, MmioTransport, PciTransport, Transport, slot,
+    CoreInterrupts, DeviceType, Interrupts, MmioError, MmioSlot, MmioTransport, PciTransport,
+    Transport, slot,
 };
 
 use crate::machine;
@@ -40,14 +41,26 @@ pub(crate) fn find(info: &BootInfo) -> Vec<(DeviceType, Place)> {
 /// # Context
 /// One core at a time: the ports of configuration space are shared. The boot list sees to that.
 pub(crate) fn open(place: Place) -> Option<Box<dyn Transport>> {
+    open_with(place, to_this_core)
+}
+
+/// The interrupts of most devices.
+fn to_this_core() -> Box<dyn Interrupts> {
+    Box::new(CoreInterrupts::new())
+}
+
+/// As [`open`], with interrupts that go elsewhere.
+pub(crate) fn open_with(
+    place: Place,
+    interrupts: fn() -> Box<dyn Interrupts>,
+) -> Option<Box<dyn Transport>> {
     match place {
-        Place::Mmio(slot) => Some(Box::new(open_mmio(slot)?)),
+        Place::Mmio(slot) => Some(Box::new(open_mmio(slot, interrupts)?)),
         Place::Pci(ecam, address) => {
             let config = pci::config_space(ecam)?;
             let mut function = Function::at(&*config, address)?;
-            let interrupts = Box::new(CoreInterrupts::new());
             // SAFETY: 1. the function was found by the machine's own access above. 2. `map_device` maps for good.
-            match unsafe { PciTransport::new(&mut function, map_device, interrupts) } {
+            match unsafe { PciTransport::new(&mut function, map_device, interrupts()) } {
                 Ok(transport) => Some(Box::new(transport)),
                 Err(error) => {
                     warn!("PCI {address}: {error}");
@@ -87,15 +100,17 @@ fn mmio_devices(info: &BootInfo, listed: &[MmioSlot]) -> Vec<(DeviceType, Place)
             slots.push(*slot);
         }
     }
-    let look = |slot| Some((open_mmio(slot)?.device_type(), Place::Mmio(slot)));
+    let look = |slot| {
+        let found = open_mmio(slot, to_this_core)?;
+        Some((found.device_type(), Place::Mmio(slot)))
+    };
     slots.into_iter().filter_map(look).collect()
 }
 
 /// Looks into a slot; the device is not touched yet.
-fn open_mmio(slot: MmioSlot) -> Option<MmioTransport> {
-    let interrupts = Box::new(CoreInterrupts::new());
+fn open_mmio(slot: MmioSlot, interrupts: fn() -> Box<dyn Interrupts>) -> Option<MmioTransport> {
     // SAFETY: 1. ACPI or the command line names the slot. 2. `map_device` maps for good.
-    match unsafe { MmioTransport::new(slot, map_device, interrupts) } {
+    match unsafe { MmioTransport::new(slot, map_device, interrupts()) } {
         Ok(transport) => Some(transport),
         Err(MmioError::Empty) => None,
         Err(error) => {

@@ -28,6 +28,18 @@ pub(crate) fn boot_stack() -> Range<u64> {
     boot_guard()..boot_guard() + paging::PAGE + toro_boot::BOOT_STACK as u64
 }
 
+/// The data of the image, what is zero at the start too.
+#[cfg(feature = "core-file")]
+pub(crate) fn data() -> Range<u64> {
+    &raw const __data_start as u64..&raw const __data_end as u64
+}
+
+/// The code and the constants of the image, which lie in its file as they are.
+#[cfg(feature = "core-file")]
+pub(crate) fn code() -> Range<u64> {
+    &raw const __image_start as u64..&raw const __rodata_end as u64
+}
+
 /// Takes away the rights that nothing needs. A machine too small for the page tables runs without, and says so.
 pub(crate) fn init() {
     if let Err(OutOfTables) = protect() {

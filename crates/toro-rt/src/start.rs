@@ -44,7 +44,7 @@ fn toro_start(info: &'static BootInfo) -> ! {
     #[cfg(feature = "files")]
     toro_vfs::init(); //                      nothing is mounted yet                     toro-vfs
     #[cfg(feature = "gdb")]
-    crate::debugger::start(info); //          if `gdb=` asks for it                      toro-gdbstub
+    crate::debugger::start(); //              if `gdb=` asks for it                      toro-gdbstub
     #[cfg(feature = "initrd")]
     crate::files::mount(info); //             the archive at /
     #[cfg(feature = "virtio")]
@@ -70,7 +70,7 @@ fn toro_start(info: &'static BootInfo) -> ! {
         toro_time::Instant::now().as_nanos() / 1000
     );
     #[cfg(feature = "gdb")]
-    crate::debugger::wait(info); //           if it shall wait for gdb
+    crate::debugger::wait(); //               if it shall wait for gdb
     toro_main();
     exit::exit(exit::ExitCode::Success)
 }

@@ -14,5 +14,8 @@ pub use per_core::PerCore;
 /// A lock that spins: never held across a switch, and never taken by an interrupt.
 pub type SpinLock<T> = spin::Mutex<T>;
 
+/// What [`SpinLock`] lends: its value, until this ends.
+pub type SpinLockGuard<'a, T> = spin::MutexGuard<'a, T>;
+
 /// A value that is set once, at start-up, and read ever after.
 pub type Once<T> = spin::Once<T>;

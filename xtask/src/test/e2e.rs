@@ -23,6 +23,7 @@ mod metrics;
 mod multiqueue;
 mod operator;
 mod placement;
+mod post_mortem;
 mod protocol;
 mod services;
 mod share;
@@ -96,6 +97,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     cores::run(workspace, tally);
     silent_core::run(workspace, tally);
     debugger::run(workspace, tally, depth);
+    post_mortem::run(workspace, tally);
     placement::run(workspace, tally);
     tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
     shutdown::run(workspace, tally);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build::Image;
-use crate::gdb;
+use crate::gdb::{self, Bridge, Over, Way};
 use crate::qemu::{Machine, Running};
 use crate::run::Wish;
 use crate::setup::{self, Tool};
@@ -33,13 +33,29 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const STATEMENT: &str = "let place = place(path);";
 
 const SESSION: &str = "e2e: gdb debugs web-server under load with";
+
+/// Beside the serial port of a pc: the machines interrupt the debugger in different ways.
+const WAYS: &[(&str, Over, Machine)] = &[
+    (
+        "e2e: gdb debugs web-server over a console",
+        Over::Console,
+        Machine::Microvm,
+    ),
+    (
+        "e2e: gdb debugs web-server over vsock",
+        Over::Vsock,
+        Machine::Q35,
+    ),
+];
 const PACKETS: &str = "e2e: the debugger lives through damaged packets";
 
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     let session = |cores: u32| format!("{SESSION} {cores} cores");
     let cores = depth.pick(&[2][..], &[1, 2], &[1, 2, 4]);
-    let wanted = cores.iter().any(|&cores| tally.wants(&session(cores))) || tally.wants(PACKETS);
+    let wanted = cores.iter().any(|&cores| tally.wants(&session(cores)))
+        || WAYS.iter().any(|(name, ..)| tally.wants(name))
+        || tally.wants(PACKETS);
     if !wanted {
         return;
     }
@@ -54,19 +70,47 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     };
     for &cores in cores {
         let (workspace, package, image) = (workspace.clone(), package.clone(), image.clone());
+        let at = At {
+            over: Over::Serial,
+            machine: Machine::Pc,
+            cores,
+        };
         tally.case(&session(cores), TIMEOUT, move || {
-            debugs(&workspace, &package, &image, cores)
+            debugs(&workspace, &package, &image, at)
         });
     }
-    let (workspace, count) = (workspace.clone(), depth.pick(100, 300, 50_000));
+    for &(name, over, machine) in WAYS {
+        let (workspace, package, image) = (workspace.clone(), package.clone(), image.clone());
+        let at = At {
+            over,
+            machine,
+            cores: 2,
+        };
+        tally.case(name, TIMEOUT, move || {
+            if over == Over::Vsock {
+                setup::ensure(&[Tool::VhostDeviceVsock])?;
+            }
+            debugs(&workspace, &package, &image, at)
+        });
+    }
+    let (workspace, count) = (workspace.clone(), depth.pick(300, 2000, 50_000));
     tally.case(PACKETS, TIMEOUT * 10, move || {
         lives_through(&workspace, &package, &image, count)
     });
 }
 
+/// Where a web server runs, and how its debugger is reached.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    over: Over,
+    machine: Machine,
+    cores: u32,
+}
+
 /// A web server with a debugger inside.
 struct Debugged {
     running: Running,
+    _bridge: Option<Bridge>,
     address: SocketAddr,
     socket: PathBuf,
 }
@@ -76,17 +120,28 @@ impl Debugged {
         workspace: &Workspace,
         package: &Package,
         image: &Image,
-        cores: u32,
+        at: At,
         options: &str,
     ) -> Result<Self> {
-        let mut wish = Wish::of(package, Machine::Pc)?;
+        let At {
+            over,
+            machine,
+            cores,
+        } = at;
+        let mut wish = Wish::of(package, machine)?;
         wish.cores = cores;
         wish.on_free_ports()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wish.ports[0].host));
         let pid = std::process::id();
-        let name = format!("toro-{pid}-{cores}{}.gdb", options.len());
+        let name = format!("toro-{pid}-{cores}{}{over:?}.gdb", options.len());
         let socket = std::env::temp_dir().join(name);
-        let vm = gdb::vm(&wish, workspace, package, image, &socket, options)?;
+        let way = Way {
+            over,
+            socket: &socket,
+            options,
+        };
+        let vm = gdb::vm(&wish, workspace, package, image, way)?;
+        let bridge = Bridge::start(&vm, way)?;
         let running = Running::start(&vm.command())?;
         let deadline = Instant::now() + PATIENCE;
         let listens = |line: &String| line.contains(gdb::LISTENS);
@@ -97,6 +152,7 @@ impl Debugged {
         }
         Ok(Self {
             running,
+            _bridge: bridge,
             address,
             socket,
         })
@@ -173,15 +229,15 @@ fn place(package: &Package) -> Result<String> {
 }
 
 /// The whole session.
-fn debugs(workspace: &Workspace, package: &Package, image: &Image, cores: u32) -> Result<()> {
+fn debugs(workspace: &Workspace, package: &Package, image: &Image, at: At) -> Result<()> {
     let place = place(package)?;
-    let mut server = Debugged::start(workspace, package, image, cores, ",wait")?;
+    let mut server = Debugged::start(workspace, package, image, at, ",wait")?;
     let load = Load::start(server.address);
     let command = gdb::command(workspace, image, &server.socket);
     let (mut gdb, said) = Gdb::start(&command)?;
     ensure!(!said.contains("rror"), "gdb cannot connect:\n{said}");
     gdb.check("backtrace", &["toro_rt::start::toro_start"])?;
-    session(&mut gdb, &load, &place, cores).with_context(|| server.running.tail())?;
+    session(&mut gdb, &load, &place, at.cores).with_context(|| server.running.tail())?;
     gdb.check("detach", &["detached"])?;
     drop(gdb);
     load.goes_on(20)?;
@@ -403,7 +459,12 @@ fn lives_through(
     image: &Image,
     count: usize,
 ) -> Result<()> {
-    let mut server = Debugged::start(workspace, package, image, 2, "")?;
+    let at = At {
+        over: Over::Serial,
+        machine: Machine::Pc,
+        cores: 2,
+    };
+    let mut server = Debugged::start(workspace, package, image, at, "")?;
     let load = Load::start(server.address);
     load.goes_on(1)?;
     let mut wire = Wire::connect(&server)?;
