@@ -10,7 +10,7 @@ use crate::families::{
 };
 use crate::process::Process;
 
-type Handler = fn(&Context<'_>, [u64; 6]) -> Answer;
+pub(crate) type Handler = fn(&Context<'_>, [u64; 6]) -> Answer;
 
 /// The handler of a call, by its name. Calls that change the processor are in [`crate::thread`].
 fn handler(name: &str) -> Option<Handler> {
@@ -28,14 +28,36 @@ fn handler(name: &str) -> Option<Handler> {
         .or_else(|| identity::handler(name))
 }
 
-/// The handlers by number, found once.
-#[derive(Debug)]
-pub(crate) struct Table(Vec<Option<Handler>>);
+/// Who answers a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answerer {
+    /// The thread itself: it is one of [`crate::thread::OWN`], of that name.
+    Thread(&'static str),
+    /// A handler.
+    Handler(Handler),
+    /// Nobody.
+    Nobody,
+}
+
+/// The calls that were made, with who answers them: names are compared once for each.
+#[derive(Debug, Default)]
+pub(crate) struct Table(Vec<(u16, Answerer)>);
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        let by_number = |number| torov_abi::name_of(number).and_then(handler);
-        Self((0..512).map(by_number).collect())
+    /// Who answers call `number`.
+    pub(crate) fn find(&mut self, number: u16) -> Answerer {
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == number) {
+            return *known;
+        }
+        let name = torov_abi::name_of(number.into()).unwrap_or_default();
+        let own = crate::thread::OWN.into_iter().find(|own| *own == name);
+        let answerer = match (own, handler(name)) {
+            (Some(own), _) => Answerer::Thread(own),
+            (None, Some(handler)) => Answerer::Handler(handler),
+            (None, None) => Answerer::Nobody,
+        };
+        self.0.push((number, answerer));
+        answerer
     }
 }
 
@@ -56,12 +78,13 @@ pub(crate) fn admit(process: &Process, call: &Call) -> Result<u16, Errno> {
     u16::try_from(call.number).map_err(|_| Errno::ENOSYS)
 }
 
-/// Answers a call.
-pub(crate) fn answer(table: &Table, context: &Context<'_>, call: &Call) -> Answer {
-    let handler = table.0.get(usize::from(context.number)).copied().flatten();
-    let Some(handler) = handler else {
-        context.process.observer.unsupported(call.number);
-        return Err(Errno::ENOSYS);
-    };
-    handler(context, call.args)
+/// Answers a call that is not the thread's own.
+pub(crate) fn answer(answerer: Answerer, context: &Context<'_>, call: &Call) -> Answer {
+    match answerer {
+        Answerer::Handler(handler) => handler(context, call.args),
+        Answerer::Thread(_) | Answerer::Nobody => {
+            context.process.observer.unsupported(call.number);
+            Err(Errno::ENOSYS)
+        }
+    }
 }

@@ -283,7 +283,7 @@ impl Ring {
     }
 
     /// Answers the call in a slot, if there is one.
-    fn serve(&self, process: &Process, table: &Table, index: usize) -> bool {
+    fn serve(&self, process: &Process, table: &mut Table, index: usize) -> bool {
         let seat = &self.seats[index];
         let ram = process.memory.ram();
         let slot = self.slot(index);
@@ -310,7 +310,13 @@ impl Ring {
     }
 
     /// The result of a call that cannot block; others are refused.
-    fn answer(&self, process: &Process, table: &Table, seat: &Seat, call: &Call) -> Option<u64> {
+    fn answer(
+        &self,
+        process: &Process,
+        table: &mut Table,
+        seat: &Seat,
+        call: &Call,
+    ) -> Option<u64> {
         if process.is_over() || !is_quick(process, call) {
             return None;
         }
@@ -322,7 +328,7 @@ impl Ring {
                 number,
                 tid,
             };
-            dispatch::answer(table, &context, call)
+            dispatch::answer(table.find(number), &context, call)
         });
         let result = answer.unwrap_or_else(Errno::to_register);
         if let Some(start) = start {
@@ -353,13 +359,13 @@ fn poll(process: &Arc<Process>) {
         return;
     };
     torov_interrupt::shut();
-    let table = Table::new();
+    let mut table = Table::default();
     let mut last = crate::thread::now();
     let mut idle = 0_u32;
     while !process.is_over() {
         let mut busy = false;
         for index in 0..ring.seats.len() {
-            busy |= ring.serve(process, &table, index);
+            busy |= ring.serve(process, &mut table, index);
         }
         if busy {
             idle = 0;
@@ -373,7 +379,7 @@ fn poll(process: &Arc<Process>) {
             ring.set_parked(&process.memory, true);
             // Whoever posted before it saw the word is not made to wait.
             for index in 0..ring.seats.len() {
-                ring.serve(process, &table, index);
+                ring.serve(process, &mut table, index);
             }
             thread::park();
             ring.set_parked(&process.memory, false);

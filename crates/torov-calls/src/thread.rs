@@ -18,7 +18,7 @@ use torov_policy::Subject;
 use torov_vcpu::{Exit, Vcpu, VcpuError};
 
 use crate::context::Context;
-use crate::dispatch::{self, Table};
+use crate::dispatch::{self, Answerer, Table};
 use crate::ending::Ending;
 use crate::process::Process;
 use crate::ring::Burst;
@@ -87,11 +87,10 @@ fn drive(
     if let Some(debug) = &process.debug {
         debug.join(tid);
     }
-    let table = Table::new();
     let mut thread = Thread {
         process,
         vcpu,
-        table,
+        table: Table::default(),
         tid,
         seat: None,
         burst: Burst::default(),
@@ -221,10 +220,10 @@ impl Thread<'_> {
             number,
             tid: self.tid,
         };
-        let name = torov_abi::name_of(call.number).unwrap_or_default();
-        if !OWN.contains(&name) {
-            return Next::Answer(dispatch::answer(&self.table, &context, call));
-        }
+        let name = match self.table.find(number) {
+            Answerer::Thread(name) => name,
+            other => return Next::Answer(dispatch::answer(other, &context, call)),
+        };
         if let Err(error) = context.permit(Subject::Nothing) {
             return Next::Answer(Err(error));
         }

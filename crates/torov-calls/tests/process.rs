@@ -273,19 +273,31 @@ const NOT_AT_RANDOM: [&str; 38] = [
 
 #[test]
 fn calls_at_random_do_no_harm() {
-    const CALLS: u32 = 200_000;
+    at_random(1, 200_000);
+}
+
+/// Ten million.
+#[test]
+#[ignore = "takes minutes"]
+fn very_many_calls_at_random_do_no_harm() {
+    for seed in 2..12 {
+        at_random(seed, 1_000_000);
+    }
+}
+
+fn at_random(seed: u64, calls: u32) {
     let never: Vec<u64> = NOT_AT_RANDOM
         .iter()
         .filter_map(|name| torov_abi::number_of(name).map(u64::from))
         .collect();
-    let mut state = 1_u64;
+    let mut state = seed;
     let mut draw = move || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         state >> 32
     };
-    let mut left = CALLS;
+    let mut left = calls;
     let script = Script::new(move |registers| {
         if left == 0 {
             Script::ask(registers, EXIT_GROUP, [0; 6]);
@@ -326,7 +338,7 @@ fn calls_at_random_do_no_harm() {
     );
     assert_eq!(ending, Ending::Exit(0));
     let results = seen.results.lock().expect("no panic");
-    assert_eq!(results.len(), usize::try_from(CALLS).expect("it fits") + 1);
+    assert_eq!(results.len(), usize::try_from(calls).expect("it fits") + 1);
     let fine = results
         .iter()
         .filter(|result| result.cast_signed() >= 0)

@@ -7,12 +7,14 @@
 mod filter;
 mod implied;
 mod landlock;
+mod namespaces;
 
 use std::io;
 
 pub use self::filter::{Filter, Verdict};
 pub use self::implied::{debugger_calls, implied_calls};
 pub use self::landlock::{Grant, Right, restrict_files};
+pub use self::namespaces::{Namespaces, leave_namespaces};
 
 /// Gives up what a set-user-ID program would bring. The other two ask for it.
 ///

@@ -18,14 +18,20 @@ pub(crate) struct Frames {
 const STEP: (u64, u64) = (4 << 20, 64 << 20);
 
 impl Frames {
-    /// All pages of `start..end`, none of them committed.
+    /// All pages of `start..end`, of which the first are committed, as far as [`committed`](Self::committed) says.
     pub(crate) fn new(start: u64, end: u64) -> Self {
+        let committed = end.min(start + STEP.0);
         Self {
-            free: BTreeMap::new(),
-            committed: start,
+            free: [(start, committed - start)].into(),
+            committed,
             end,
             used: 0,
         }
+    }
+
+    /// Where what is not committed begins.
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed
     }
 
     /// How many bytes are in use.
@@ -103,9 +109,7 @@ mod tests {
     use super::Frames;
 
     fn frames(len: u64) -> Frames {
-        let mut frames = Frames::new(0x10_0000, 0x10_0000 + len);
-        frames.grow(0x1000, |_, _| Ok(())).unwrap();
-        frames
+        Frames::new(0x10_0000, 0x10_0000 + len)
     }
 
     #[test]
@@ -133,8 +137,18 @@ mod tests {
     fn growth_ends_at_the_limit() {
         let mut frames = frames(0x3000);
         assert_eq!(frames.grow(0x1000, |_, _| Ok(())), Err(Errno::ENOMEM));
-        let mut fresh = Frames::new(0, 0x1000);
-        assert_eq!(fresh.grow(0x1000, |_, _| Err(Errno::EIO)), Err(Errno::EIO));
-        assert_eq!(fresh.take(0x1000), None);
+        let mut large = Frames::new(0, 8 << 20);
+        assert_eq!(large.take(4 << 20), Some((0, 4 << 20)));
+        assert_eq!(large.take(0x1000), None, "not committed");
+        assert_eq!(large.grow(0x1000, |_, _| Err(Errno::EIO)), Err(Errno::EIO));
+        assert_eq!(large.take(0x1000), None);
+        assert_eq!(
+            large.grow(0x1000, |at, len| match (at, len) {
+                (0x40_0000, 0x40_0000) => Ok(()),
+                _ => Err(Errno::EIO),
+            }),
+            Ok(())
+        );
+        assert_eq!(large.take(0x1000), Some((4 << 20, 0x1000)));
     }
 }

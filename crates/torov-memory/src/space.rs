@@ -75,10 +75,12 @@ impl Space {
         layout: Layout,
         mut slots: Box<dyn Slots>,
     ) -> Result<Self, Errno> {
-        slots.add(0, ram.host_address(0), layout.system_len())?;
+        // The first pages of the program come with the monitor's share: each slot costs the host a grace period.
+        let frames = Frames::new(layout.system_len(), layout.ram_len());
+        slots.add(0, ram.host_address(0), frames.committed())?;
         Ok(Self {
             areas: Areas::default(),
-            frames: Frames::new(layout.system_len(), layout.ram_len()),
+            frames,
             layout,
             root: 0,
             system: PAGE,

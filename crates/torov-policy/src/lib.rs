@@ -18,7 +18,8 @@ pub use self::import::import;
 pub use self::policy::{Denial, Policy};
 pub use self::presets::{PRESETS, preset};
 pub use self::profile::{
-    App, Debug, Jail, Limits, Mode, Mount, Profile, ProfileError, Ring, RingMode, Rule, Syscalls,
+    App, Debug, Jail, Limits, Mode, Mount, Namespaces, Profile, ProfileError, Ring, RingMode, Rule,
+    Syscalls,
 };
 pub use self::quantity::{bytes, time};
 pub use self::subject::Subject;

@@ -4,7 +4,7 @@ use std::io;
 
 use torov_calls::Mounts;
 use torov_jail::{Filter, Grant, Right};
-use torov_policy::{Mode, Policy, Profile};
+use torov_policy::{Mode, Namespaces, Policy, Profile};
 
 use crate::failure::Failure;
 
@@ -24,6 +24,27 @@ pub(crate) fn filter(policy: &Policy, has_ring: bool, has_debugger: bool) -> Fil
     Filter::new(
         &calls,
         has_ring || CALLS_WITH_THREADS.iter().any(|name| allowed(name)),
+    )
+}
+
+/// Gives up names of the host, as the profile says. The monitor has one thread yet.
+pub(crate) fn leave_namespaces(profile: &Profile, policy: &Policy) -> Result<(), Failure> {
+    let also = match profile.jail.namespaces {
+        Namespaces::Off => return Ok(()),
+        Namespaces::Quick => torov_jail::Namespaces {
+            network: false,
+            mounts: false,
+        },
+        Namespaces::All => torov_jail::Namespaces {
+            // A program that may have a socket wants the host's network.
+            network: torov_abi::number_of("socket").is_none_or(|call| !policy.knows(call.into())),
+            mounts: true,
+        },
+    };
+    told(
+        "namespaces for this user",
+        "the monitor sees the host's users, queues and name",
+        torov_jail::leave_namespaces(also),
     )
 }
 
@@ -64,11 +85,15 @@ pub(crate) fn install(profile: &Profile, filter: Filter) -> Result<(), Failure> 
 
 /// A host that lacks something is told of, and the program runs; any other error ends the start.
 fn told(what: &str, consequence: &str, done: io::Result<()>) -> Result<(), Failure> {
+    const EPERM: i32 = 1;
+    const EACCES: i32 = 13;
+    const ENOSPC: i32 = 28;
     const ENOSYS: i32 = 38;
     const EINVAL: i32 = 22;
     const EOPNOTSUPP: i32 = 95;
+    let lacks = [EPERM, EACCES, ENOSPC, ENOSYS, EINVAL, EOPNOTSUPP];
     match done {
-        Err(error) if matches!(error.raw_os_error(), Some(ENOSYS | EINVAL | EOPNOTSUPP)) => {
+        Err(error) if lacks.iter().any(|lack| error.raw_os_error() == Some(*lack)) => {
             eprintln!("torov: warning: this host has no {what} ({error}): {consequence}");
             Ok(())
         }

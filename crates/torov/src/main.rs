@@ -22,6 +22,7 @@ mod stats;
 mod symbols;
 mod trace;
 mod watch;
+mod words;
 
 use self::failure::Failure;
 use self::options::{Command, Verb};
@@ -37,11 +38,23 @@ fn main() -> ExitCode {
 fn perform(command: &Command) -> Result<ExitCode, Failure> {
     match command.verb {
         Verb::Help => {
-            print!("{}", options::HELP);
+            print!("{}", words::help());
             Ok(ExitCode::SUCCESS)
         }
         Verb::Version => {
             println!("torov {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Man => {
+            print!("{}", words::manual());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Completions => {
+            let shell = command.program.first().map_or("", String::as_str);
+            let text = words::completions(shell).ok_or_else(|| {
+                Failure::own("completions are for bash, zsh or fish: torov completions bash")
+            })?;
+            print!("{text}");
             Ok(ExitCode::SUCCESS)
         }
         Verb::Presets => {

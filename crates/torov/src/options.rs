@@ -3,49 +3,9 @@
 use std::path::PathBuf;
 
 use crate::failure::Failure;
+use crate::words;
 use lexopt::prelude::*;
 use torov_policy::RingMode;
-
-/// What `--help` prints.
-pub(crate) const HELP: &str = "\
-Runs an ordinary static Linux program as a virtual machine, with only the system calls that its profile allows.
-
-Usage: torov VERB [OPTIONS] [PROFILE] [-- PROGRAM ARGUMENTS...]
-       torov VERB [OPTIONS] PROGRAM ARGUMENTS...
-
-Verbs:
-  run       runs the program
-  learn     runs it with everything allowed and writes the smallest profile that would do
-  explain   runs it, then says what was denied and which line would allow it
-  trace     runs it and shows each call
-  stats     runs it, then shows how often each call was made and how long it took
-  bench     measures it from start to end: natively, under strace -f, and here
-  convert   writes the profile as TOML; also reads the JSON of the original ToroV
-  doctor    says what this machine can do
-  presets   lists the presets for `allow`
-
-PROFILE is a file that ends in .toml or .json. Without one, the presets @start @stdio @time @threads @signals
-@identity hold.
-
-Options:
-  -a, --allow NAMES     allows more: names of calls and presets, separated by commas
-  -m, --mount H:G[:rw]  shows the folder H of the host at G, read-only unless :rw is said
-  -e, --env NAME=VALUE  sets a variable of the program's environment; none is passed on
-  -o, --output FILE     where learn, trace and stats write, instead of standard error
-      --memory SIZE     how much memory the program may use (64MiB)
-      --wall TIME       how long it may take, as in 30s
-      --cpu TIME        how much processor time it may use
-      --ring MODE       calls without leaving the virtual machine: auto, on or off
-      --core FILE       where a core file goes if the program fails; the file is empty if it does not
-      --gdb ADDRESS     waits for gdb there, before the program's first instruction: :PORT, HOST:PORT or a path
-      --json            stats as JSON
-      --no-jail         without the monitor's own seccomp filter and Landlock rules
-  -h, --help            this text
-  -V, --version         the version
-
-Exit status: the program's; 128 + N if signal N ended it; 124 after --wall; 125 if torov failed, 126 if the program
-cannot be run, 127 if it is not there.
-";
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +19,8 @@ pub(crate) enum Verb {
     Convert,
     Doctor,
     Presets,
+    Man,
+    Completions,
     Help,
     Version,
 }
@@ -175,19 +137,12 @@ fn is_profile(word: &str) -> bool {
 }
 
 fn verb(word: &str) -> Result<Verb, lexopt::Error> {
-    Ok(match word {
-        "run" => Verb::Run,
-        "learn" => Verb::Learn,
-        "explain" => Verb::Explain,
-        "trace" => Verb::Trace,
-        "stats" => Verb::Stats,
-        "bench" => Verb::Bench,
-        "convert" => Verb::Convert,
-        "doctor" => Verb::Doctor,
-        "presets" => Verb::Presets,
-        "help" => Verb::Help,
-        _ => return Err(format!("there is no verb `{word}`").into()),
-    })
+    let known = words::VERBS.iter().find(|(name, ..)| *name == word);
+    match known {
+        Some((_, verb, _)) => Ok(*verb),
+        None if word == "help" => Ok(Verb::Help),
+        None => Err(format!("there is no verb `{word}`").into()),
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     });
     let ring = ring(&profile, below).filter(|_| debugger.is_none());
     let filter = guard::filter(&policy, ring.is_some(), debugger.is_some());
+    guard::leave_namespaces(&profile, &policy)?;
     guard::restrict_files(&profile, &mounts)?;
     let process = Process::new(Settings {
         memory,
@@ -160,6 +161,7 @@ pub(crate) fn profile(command: &Command) -> Result<(Profile, PathBuf), Failure> 
     if command.no_jail {
         profile.jail.seccomp = false;
         profile.jail.landlock = false;
+        profile.jail.namespaces = torov_policy::Namespaces::Off;
     }
     Ok((profile, folder))
 }

@@ -18,7 +18,7 @@ const MODELS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates with cases that are ignored because they take long.
-const LONG: &[&str] = &["toro-fat", "toro-net", "toro-ramfs"];
+const LONG: &[&str] = &["toro-fat", "toro-net", "toro-ramfs", "torov", "torov-calls"];
 
 /// Runs the tests of every crate that the host can link.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {

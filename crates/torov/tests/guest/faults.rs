@@ -1,6 +1,6 @@
 //! Programs that do what they must not.
 
-use crate::harness::{Case, check, check_error, guest, run};
+use crate::harness::{Case, check, check_error, guest, profile, run};
 
 pub(crate) const CASES: &[Case] = &[
     ("faults_have_their_signal", faults_have_their_signal),
@@ -19,6 +19,10 @@ pub(crate) const CASES: &[Case] = &[
         revoked_rights_are_gone_on_every_processor,
     ),
     ("denied_calls_fail", denied_calls_fail),
+    (
+        "denied_calls_fail_in_every_spelling",
+        denied_calls_fail_in_every_spelling,
+    ),
     ("nonsense_does_no_harm", nonsense_does_no_harm),
 ];
 
@@ -70,6 +74,28 @@ fn denied_calls_fail() {
     // fork, socket, one that Linux has not, one beyond every table.
     for number in ["57", "41", "400", "511", "9999999999"] {
         check(&run(&["run"], &guest("probe.c"), &["call", number]), 0, "");
+    }
+}
+
+fn denied_calls_fail_in_every_spelling() {
+    for ring in ["on", "off"] {
+        let words = ["run", "--ring", ring, &profile("spellings.toml")];
+        check(&run(&words, &guest("probe.c"), &["spellings"]), 0, "ok\n");
+    }
+}
+
+/// More of the same, for `--ignored`.
+pub(crate) const LONG: &[Case] = &[("much_nonsense_does_no_harm", much_nonsense_does_no_harm)];
+
+fn much_nonsense_does_no_harm() {
+    let words = [
+        "run",
+        "-a",
+        "@files,@change-files,@poll,@signals,@net-client,@net-server",
+    ];
+    for seed in ["3", "4", "5", "6"] {
+        let output = run(&words, &guest("probe.c"), &["nonsense", "250000", seed]);
+        check_error(&output, 0, "calls made");
     }
 }
 

@@ -13,6 +13,11 @@ pub(crate) type Case = (&'static str, fn());
 /// How long a program may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Whether what takes long is asked for, and nothing else.
+pub(crate) fn is_long() -> bool {
+    env::args().any(|word| word == "--ignored")
+}
+
 /// Runs those `cases` whose name holds one of the words of the command line.
 pub(crate) fn main(cases: &[Case]) -> ExitCode {
     let words: Vec<String> = env::args()
@@ -171,8 +176,30 @@ pub(crate) fn run(words: &[&str], guest: &Path, args: &[&str]) -> Output {
 
 /// Runs the same with `file` as its standard output, and returns its status.
 pub(crate) fn run_into(file: &Path, words: &[&str], guest: &Path, args: &[&str]) -> Option<i32> {
+    run_into_below(&[], file, words, guest, args)
+}
+
+/// The same below another program: `before` is its name and its own arguments.
+pub(crate) fn run_into_below(
+    before: &[&str],
+    file: &Path,
+    words: &[&str],
+    guest: &Path,
+    args: &[&str],
+) -> Option<i32> {
     let file = fs::File::create(file).expect("the build folder can be written");
-    let mut command = command(words, guest, args);
+    let plain = command(words, guest, args);
+    let mut command = match before {
+        [] => plain,
+        [program, own @ ..] => {
+            let mut command = Command::new(program);
+            command
+                .args(own)
+                .arg(plain.get_program())
+                .args(plain.get_args());
+            command
+        }
+    };
     command.stdout(file);
     let status = command.status().expect("torov can be started");
     status.code()

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::harness::{Case, check, check_error, folder, guest, profile, run, run_into, torov};
+use crate::harness::{
+    Case, check, check_error, folder, guest, profile, run, run_into, run_into_below, torov,
+};
 
 pub(crate) const CASES: &[Case] = &[
     ("c_says_hello", c_says_hello),
@@ -97,6 +99,34 @@ fn bytes_by_the_ring_are_written_once() {
         assert!(
             text == format!("{}ok\n", "abcdefghij".repeat(5000)),
             "{mode}: {} bytes",
+            text.len()
+        );
+    }
+}
+
+/// What takes long, for `--ignored`.
+pub(crate) const LONG: &[Case] = &[(
+    "a_million_bytes_are_written_once",
+    a_million_bytes_are_written_once,
+)];
+
+fn a_million_bytes_are_written_once() {
+    let file = folder("million").join("bytes");
+    let one_processor = ["taskset", "-c", "0"];
+    for (mode, before) in [("on", &[][..]), ("auto", &[]), ("on", &one_processor)] {
+        let words = ["run", "--ring", mode];
+        let status = run_into_below(
+            before,
+            &file,
+            &words,
+            &guest("probe.c"),
+            &["write", "1000000"],
+        );
+        assert_eq!(status, Some(0), "{mode} {before:?}");
+        let text = fs::read_to_string(&file).expect("it was written");
+        assert!(
+            text == format!("{}ok\n", "abcdefghij".repeat(100_000)),
+            "{mode} {before:?}: {} bytes",
             text.len()
         );
     }

@@ -17,6 +17,9 @@ mod tools;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if harness::is_long() {
+        return harness::main(&[machine::LONG, faults::LONG].concat());
+    }
     let cases = [
         machine::CASES,
         faults::CASES,

@@ -15,6 +15,14 @@ pub(crate) const CASES: &[Case] = &[
     ),
     ("stats_count_calls", stats_count_calls),
     (
+        "jails_are_what_the_profile_says",
+        jails_are_what_the_profile_says,
+    ),
+    (
+        "the_manual_and_completions_are_written",
+        the_manual_and_completions_are_written,
+    ),
+    (
         "the_original_s_profile_is_converted",
         the_original_s_profile_is_converted,
     ),
@@ -75,6 +83,35 @@ fn bench_has_a_line_for_each_way() {
 fn stats_count_calls() {
     let output = run(&["stats", "--json"], &guest("probe.c"), &["write", "37"]);
     check_error(&output, 0, "{\"name\":\"write\",\"count\":38,\"errors\":0,");
+}
+
+fn jails_are_what_the_profile_says() {
+    let folder = folder("jails");
+    for kind in ["off", "quick", "all"] {
+        let path = folder.join(format!("{kind}.toml"));
+        let text = format!(
+            "[syscalls]\nallow = [\"@start\", \"write\"]\n[jail]\nnamespaces = \"{kind}\"\n"
+        );
+        fs::write(&path, text).expect("it can be written");
+        let path = path.display().to_string();
+        let output = run(&["run", &path], &guest("hello.c"), &["jail"]);
+        check(&output, 0, "Hello from jail\n");
+    }
+}
+
+fn the_manual_and_completions_are_written() {
+    let text = |words: &[&str]| {
+        let output = Command::new(torov()).args(words).output();
+        let output = output.expect("torov can be started");
+        assert!(output.status.success(), "{words:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(text(&["man"]).starts_with(".TH TOROV 1 "));
+    let script = text(&["completions", "bash"])
+        + "COMP_WORDS=(torov ex); COMP_CWORD=1; _torov; echo ${COMPREPLY[@]}";
+    let output = Command::new("bash").args(["-c", &script]).output();
+    let output = output.expect("there is bash");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "explain\n");
 }
 
 fn the_original_s_profile_is_converted() {
