@@ -56,6 +56,7 @@ mod interfaces;
 mod io;
 mod ipv6;
 mod isn;
+mod lease;
 mod listener;
 mod local;
 mod lookup;
@@ -91,6 +92,7 @@ pub use io::StreamError;
 pub use ipv6::{
     Address6, Addresses6, Ipv6, View, addresses6, parse_ip6, start_ipv6, wait_for_address6,
 };
+pub use lease::{Lease, hostname};
 pub use local::Addresses;
 pub use lookup::{ConnectToError, LookupError, looked_up, lookup};
 pub use ping::{ping, pinged};

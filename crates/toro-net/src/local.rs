@@ -15,6 +15,7 @@ use toro_time::Instant;
 
 use crate::address::{self, Address};
 use crate::interfaces::Interfaces;
+use crate::lease::{self, Lease};
 use crate::neighbours::Neighbours;
 
 /// The DHCP option for the name of the client.
@@ -31,6 +32,8 @@ pub struct Addresses {
     pub gateway: Option<Ipv4Addr>,
     /// Name servers, from DHCP.
     pub dns: Vec<Ipv4Addr>,
+    /// What else DHCP has said.
+    pub lease: Lease,
 }
 
 /// The machine's own sockets and state.
@@ -75,6 +78,7 @@ impl Local {
                         prefix,
                         gateway,
                         dns: Vec::new(),
+                        lease: Lease::default(),
                     },
                 );
             }
@@ -121,6 +125,11 @@ impl Local {
                 // The server may be anyone: smoltcp panics on a router that is not one machine.
                 gateway: lease.router.filter(|router| address::is_unicast(*router)),
                 dns: lease.dns_servers.iter().copied().collect(),
+                lease: Lease(
+                    lease
+                        .packet
+                        .map_or_else(Vec::new, |packet| packet.into_inner().to_vec()),
+                ),
             }),
         };
         self.learn(interfaces, addresses);
@@ -162,6 +171,8 @@ fn new_client(hostname: &str) -> dhcpv4::Socket<'static> {
     retry.discover_timeout = Duration::from_secs(2);
     retry.initial_request_timeout = Duration::from_secs(1);
     client.set_retry_config(retry);
+    client.set_parameter_request_list(lease::WANTED);
+    client.set_receive_packet_buffer(Box::leak(vec![0; lease::PACKET_LEN].into_boxed_slice()));
     if !hostname.is_empty() && hostname.len() <= 63 {
         // smoltcp borrows its options; there is one client for as long as the machine runs.
         let name = Box::leak(String::from(hostname).into_boxed_str());

@@ -3,6 +3,7 @@
 //! Each question goes out from a socket of its own: its random port and its random number are what an answer must know
 //! besides the server's address (RFC 5452, 9.2). An answer that was cut is asked for again over TCP.
 
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -69,7 +70,7 @@ impl fmt::Display for LookupError {
 impl core::error::Error for LookupError {}
 
 /// Finds the addresses of `name`, or the one that it says itself; waits for the answer, less than a minute for each name
-/// that it leads to. Addresses of IPv6 are asked for only where there are none of IPv4.
+/// that it leads to. A name without dots is looked for in the domains that DHCP has named first. Addresses of IPv6 are asked for only where there are none of IPv4.
 ///
 /// `hosts=NAME:ADDRESS` on the command line comes first, then answers that are still true, then the servers of `dns=`,
 /// or else those that DHCP has named.
@@ -84,18 +85,41 @@ pub fn lookup(name: &str) -> Result<Vec<IpAddr>, LookupError> {
 ///
 /// # Errors
 /// Says why there is none.
-pub async fn looked_up(name: &str) -> Result<Vec<IpAddr>, LookupError> {
-    if let Ok(address) = name.parse() {
+pub async fn looked_up(text: &str) -> Result<Vec<IpAddr>, LookupError> {
+    if let Ok(address) = text.parse() {
         return Ok(vec![address]);
     }
-    let name = Name::parse(name).ok_or(LookupError::BadName)?;
+    let name = Name::parse(text).ok_or(LookupError::BadName)?;
     let hosts = with_stack(|stack| stack.config.hosts).ok_or(LookupError::NoStack)?;
     let given = names::given(hosts, &name);
     if !given.is_empty() {
         return Ok(given);
     }
+    for name in searched(text, name) {
+        match found(&name).await {
+            Err(LookupError::NotFound) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(LookupError::NotFound)
+}
+
+/// The names to try for `text`: one without dots in each of the domains that DHCP has named, and then as it is.
+fn searched(text: &str, name: Name) -> Vec<Name> {
+    let mut names = Vec::new();
+    if !text.contains('.') {
+        let domains = with_stack(|stack| stack.addresses().map(|it| it.lease.search())).flatten();
+        let whole = |domain| Name::parse(&format!("{text}.{domain}"));
+        names.extend(domains.unwrap_or_default().into_iter().filter_map(whole));
+    }
+    names.push(name);
+    names
+}
+
+/// Asks for the addresses of `name`.
+async fn found(name: &Name) -> Result<Vec<IpAddr>, LookupError> {
     for kind in [Kind::A, Kind::Aaaa] {
-        let addresses = resolve(&name, kind).await?;
+        let addresses = resolve(name, kind).await?;
         if !addresses.is_empty() {
             return Ok(addresses);
         }

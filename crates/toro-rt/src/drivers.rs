@@ -150,6 +150,9 @@ pub fn owner_of(name: &str) -> Option<usize> {
     Some(device.core)
 }
 
+/// Starting a device takes more than threads usually have: a network stack is made on it, in several steps.
+pub(crate) const STACK: usize = 64 << 10;
+
 /// Opens a device on the core that owns it and has it started there; returns when that is done.
 fn on_its_core(device: Owned, place: Place, start: fn(Found)) {
     let open = move || {
@@ -166,6 +169,7 @@ fn on_its_core(device: Owned, place: Place, start: fn(Found)) {
     info!("{}: dedicated to core {}", device.name, device.core);
     let opened = toro_sched::Builder::new()
         .name("driver")
+        .stack_size(STACK)
         .spawn_on(device.core, open);
     let opened = opened.map(toro_sched::JoinHandle::join);
     if !matches!(opened, Ok(Ok(()))) {

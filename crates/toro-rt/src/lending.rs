@@ -6,7 +6,7 @@
 use toro_arch::core_local;
 use toro_dev::owner::DeviceName;
 
-use crate::environment;
+use crate::{drivers, environment};
 
 /// Whether the command line gives the device to one core: then no other has part in it.
 pub(crate) fn is_dedicated(name: DeviceName) -> bool {
@@ -26,5 +26,6 @@ pub(crate) fn there<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let builder = toro_sched::Builder::new().name("driver");
+    let builder = builder.stack_size(drivers::STACK);
     builder.spawn_on(core, work).ok()?.join().ok()
 }

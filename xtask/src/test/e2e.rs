@@ -5,6 +5,7 @@
 
 mod boot;
 mod capture;
+mod cards;
 mod cores;
 mod crowd;
 mod deadlock;
@@ -115,6 +116,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     share::run(workspace, tally);
     liars::run(workspace, tally, depth);
     weather::run(workspace, tally, depth, seed);
+    cards::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {

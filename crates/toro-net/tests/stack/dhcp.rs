@@ -7,11 +7,11 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
-    EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, Ipv4Packet, Ipv4Repr, UdpPacket,
-    UdpRepr,
+    ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, IpProtocol, Ipv4Packet,
+    Ipv4Repr, UdpPacket, UdpRepr,
 };
-use toro_net::{Address, Addresses, DropReason};
+use toro_net::{Address, DropReason};
 
 use crate::station;
 use crate::wire;
@@ -56,7 +56,9 @@ pub(crate) fn answer(request: &[u8], router: Ipv4Addr, lease: u32) -> Vec<u8> {
     repr.lease_duration = Some(lease);
     (repr.requested_ip, repr.client_identifier) = (None, None);
     (repr.parameter_request_list, repr.max_size) = (None, None);
-    repr.additional_options = &[];
+    let said = [(12, &b"web7"[..]), (15, b"corp.lan")];
+    let options = said.map(|(kind, data)| DhcpOption { kind, data });
+    repr.additional_options = &options;
     let udp = UdpRepr {
         src_port: 67,
         dst_port: 68,
@@ -120,13 +122,12 @@ fn the_server_gives_an_address_and_waiters_are_woken() {
         .wait_for_address(&Waker::from(Arc::clone(&flag)));
     assert_eq!(world.stack.addresses(), None);
     serve(&mut world, SERVER, 600);
-    let expected = Addresses {
-        ip: LEASED,
-        prefix: 24,
-        gateway: Some(SERVER),
-        dns: vec![],
-    };
-    assert_eq!(world.stack.addresses(), Some(&expected));
+    let known = world.stack.addresses().expect("it was given");
+    assert_eq!((known.ip, known.prefix), (LEASED, 24));
+    assert_eq!((known.gateway, known.dns.len()), (Some(SERVER), 0));
+    // And a name, and where names are looked for.
+    assert_eq!(known.lease.hostname().as_deref(), Some("web7"));
+    assert_eq!(known.lease.search(), ["corp.lan"]);
     assert!(flag.0.load(Ordering::Relaxed));
 }
 

@@ -80,6 +80,13 @@ pub(super) fn network() -> String {
             stats.half_open,
             stats.time_wait
         );
+        if let Some(name) = toro_net::hostname() {
+            let _ = writeln!(text, "called      {name}");
+        }
+        #[cfg(feature = "ipv6")]
+        for address in toro_net::addresses6().own {
+            let _ = writeln!(text, "address     {address}");
+        }
         for socket in toro_net::sockets(SOCKETS) {
             let _ = match socket {
                 toro_net::Socket::Listener { local, ready } => {
