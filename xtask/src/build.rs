@@ -167,7 +167,7 @@ impl Extras {
     }
 
     /// What follows the name of an image that has them.
-    fn suffix(self) -> String {
+    pub(crate) fn suffix(self) -> String {
         self.names().map(|name| format!("-{name}")).collect()
     }
 }

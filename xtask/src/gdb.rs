@@ -105,7 +105,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         .iter()
         .try_for_each(crate::qemu::Forward::check_free)?;
     let folder = workspace.target("run")?;
-    let socket = folder.join(format!("{}-gdb.sock", package.name));
+    let socket = folder.join(socket_name(&package.name));
     if args.over == Over::Vsock {
         setup::ensure(&[Tool::VhostDeviceVsock])?;
     }
@@ -147,14 +147,23 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// Compiles the appliance for a debugger.
-pub(crate) fn build(workspace: &Workspace, package: &Package) -> Result<Image> {
-    let extras = Extras {
+/// What an image for a debugger has.
+fn extras() -> Extras {
+    Extras {
         lines: true,
         gdb: true,
         ..Extras::default()
-    };
-    build::build_with(workspace, &package.name, Profile::Debug, extras)
+    }
+}
+
+/// Compiles the appliance for a debugger.
+pub(crate) fn build(workspace: &Workspace, package: &Package) -> Result<Image> {
+    build::build_with(workspace, &package.name, Profile::Debug, extras())
+}
+
+/// The socket in `target/run` that gdb connects to.
+fn socket_name(appliance: &str) -> String {
+    format!("{appliance}-gdb.sock")
 }
 
 /// How gdb comes to the debugger of an image.
@@ -323,5 +332,28 @@ impl Drop for Started {
         // A failure means that it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{extras, socket_name};
+
+    /// The set-up for VS Code names files of this verb: who copies it must find them.
+    #[test]
+    fn the_set_up_for_an_editor_names_the_files_that_are_made() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/debugging.md");
+        let page = std::fs::read_to_string(page).expect("the page is there");
+        let start = page.find("    {\n").expect("it has a set-up");
+        let text = page[start..].split("\n\n").next().expect("it ends");
+        let set_up: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
+        let image = format!("web-server{}.debug", extras().suffix());
+        let socket = format!("/target/run/{}", socket_name("web-server"));
+        for (key, end) in [("program", image), ("miDebuggerServerAddress", socket)] {
+            let value = set_up[key].as_str().expect("it is a path");
+            assert!(value.ends_with(&end), "{key} is {value}, not {end}");
+        }
     }
 }
