@@ -7,6 +7,7 @@
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
+use toro::metrics::Requests;
 use toro::net::{Closed, Conn, Output, Service};
 use toro::time::Duration;
 use toro_resp::{HEADER_MAX, Limits, Parsed, Reply, parse};
@@ -25,6 +26,9 @@ const LIMITS: Limits = Limits {
 const RING: usize = 2 << 10;
 /// How long a command may take to arrive whole, and a client to read a part of a reply.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `metrics=` and `trace=` show of it.
+static REQUESTS: Requests = Requests::new("resp");
 
 /// Answers commands for all connections.
 pub(crate) struct Server {
@@ -49,6 +53,7 @@ pub(crate) struct Client {
 impl Server {
     /// A server whose keys and values take at most `memory` bytes.
     pub(crate) fn new(memory: usize) -> Self {
+        REQUESTS.announce();
         Self {
             store: Store::new(memory),
             gathering: 0,
@@ -72,6 +77,7 @@ impl Server {
                 break;
             }
             let mut reply = Reply::new(place);
+            let begun = Requests::begin();
             match parse(&input[consumed..], &LIMITS) {
                 Parsed::Complete {
                     command,
@@ -81,6 +87,7 @@ impl Server {
                     let written = reply.len();
                     output.commit(REPLY_MAX, written);
                     consumed += len;
+                    REQUESTS.end(begun);
                     match then {
                         Then::Continue => {}
                         Then::Echo(bytes) => client.send_copy(bytes, conn, output),

@@ -202,7 +202,13 @@ pub fn write_chunk(out: &mut Vec<u8>, core: usize, source: Source, lost: u64, ev
     for (index, events) in events.chunks(MOST).enumerate() {
         let head = core as u64 & 0xFFFF | (source as u64) << 16 | (events.len() as u64) << 32;
         push(out, [head, if index == 0 { lost } else { 0 }]);
-        push(out, events.iter().flatten().copied());
+        // Not word by word: a traced image does this for every event.
+        let start = out.len();
+        out.resize(start + size_of_val(events), 0);
+        let (places, _) = out[start..].as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(events.as_flattened()) {
+            *place = word.to_le_bytes();
+        }
     }
 }
 

@@ -126,6 +126,17 @@ pub fn arrivals(vector: Vector) -> u32 {
     VECTORS.with(|vectors| vectors.arrivals[vector.bit()].get())
 }
 
+/// Calls `visit` with the number of each vector that has arrived on this core, and [how often](arrivals). The timer is not among them.
+pub fn each_arrival(mut visit: impl FnMut(u8, u32)) {
+    VECTORS.with(|vectors| {
+        for (number, arrivals) in (FIRST_IRQ..).zip(&vectors.arrivals) {
+            if arrivals.get() > 0 {
+                visit(number, arrivals.get());
+            }
+        }
+    });
+}
+
 /// Sends the edges of interrupt line `gsi` to `vector` of the running core.
 fn route_line(gsi: u32, vector: Vector, active_low: bool) -> Result<(), RouteError> {
     find_line(gsi)?.route(gsi, vector.number(), local_apic_id(), active_low);

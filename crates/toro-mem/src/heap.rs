@@ -185,6 +185,7 @@ impl CoreHeap {
             None => {
                 let pages = class::slab_pages(class);
                 let start = self.take_pages(pages, pages)?;
+                self.trace();
                 // SAFETY: 1. the pages are as long as a slab and aligned to that, and were handed out to be one.
                 let slab = unsafe { SlabRef::create(start, class) };
                 self.list(slab, class);
@@ -255,24 +256,33 @@ impl CoreHeap {
         let object = self.take_pages(pages, align)?;
         self.large.pages += pages;
         self.large.allocations += 1;
+        self.trace();
         Some(object)
     }
 
     /// Takes pages, if need be from bins that keep an empty slab.
     fn take_pages(&mut self, pages: usize, align: usize) -> Option<NonNull<u8>> {
-        let taken = self.pages.allocate(pages, align).or_else(|| {
+        self.pages.allocate(pages, align).or_else(|| {
             self.release_empty();
             self.pages.allocate(pages, align)
-        });
-        self.trace();
-        taken
+        })
     }
 
     /// Has a trace show how many bytes the heap holds, objects or not: single objects come and go too quickly for a look at whether
     /// there is a trace.
+    #[inline(always)]
     fn trace(&self) {
-        let held = || (self.pages.total() - self.pages.free_count()) * PAGE;
-        toro_trace::emit_with(Kind::Heap, || held() as u64);
+        if toro_trace::is_on() {
+            self.note_pages();
+        }
+    }
+
+    /// Apart, so that others save no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn note_pages(&self) {
+        let held = (self.pages.total() - self.pages.free_count()) * PAGE;
+        toro_trace::note(Kind::Heap, held as u64);
     }
 
     /// Gives the empty slab that each bin may keep back to the pages.

@@ -14,7 +14,7 @@ mod requests;
 mod text;
 
 pub use histogram::{BOUNDS_US, Histogram};
-pub use requests::Requests;
+pub use requests::{Begun, Requests};
 pub use text::{Kind, Text};
 
 /// The live status page: one file without anything from elsewhere, which reads `/metrics` once a second.

@@ -3,12 +3,11 @@
 use alloc::format;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering};
-use core::time::Duration;
 
 use toro_abi::trace::request;
 use toro_arch::core_local::{self, MAX_CORES};
+use toro_arch::tsc;
 use toro_sync::SpinLock;
-use toro_time::Instant;
 
 use crate::histogram::{BOUNDS_US, Histogram};
 use crate::text::{Kind, Text};
@@ -33,6 +32,10 @@ pub struct Requests {
     cores: [Histogram; MAX_CORES],
 }
 
+/// When a request has arrived: a count of the time stamp counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun(u64);
+
 impl Requests {
     /// For a service that the metrics call `service`.
     pub const fn new(service: &'static str) -> Self {
@@ -54,22 +57,23 @@ impl Requests {
     }
 
     /// The moment at which a request has arrived.
-    pub fn begin() -> Instant {
-        Instant::now()
+    #[inline]
+    pub fn begin() -> Begun {
+        Begun(tsc::read())
     }
 
     /// Counts a request that arrived at `begun` and is answered now.
-    pub fn end(&self, begun: Instant) {
-        let time = Instant::now() - begun;
-        self.count(core_local::id(), time);
+    pub fn end(&self, begun: Begun) {
+        let nanos = toro_time::nanos_in(tsc::read().wrapping_sub(begun.0));
+        self.count(core_local::id(), nanos);
         toro_trace::emit_with(toro_trace::Kind::Request, || {
-            let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             request(self.number.load(Ordering::Relaxed), nanos)
         });
     }
 
-    fn count(&self, core: usize, time: Duration) {
-        self.cores[core].add(time);
+    #[inline]
+    fn count(&self, core: usize, nanos: u64) {
+        self.cores[core].add(nanos);
     }
 
     /// Has a trace name all announced services.
@@ -133,8 +137,8 @@ mod tests {
         static REQUESTS: Requests = Requests::new("test");
         REQUESTS.announce();
         REQUESTS.announce();
-        REQUESTS.count(1, Duration::from_micros(3));
-        REQUESTS.count(1, Duration::from_micros(1_500_000));
+        REQUESTS.count(1, 3000);
+        REQUESTS.count(1, 1_500_000_000);
         let mut text = Text::default();
         Requests::write_all(&mut text, 2);
         let text = text.finish();

@@ -117,6 +117,27 @@ struct Core {
     heap: toro_mem::Stats,
     sched: toro_sched::Stats,
     net: Option<toro_net::Stats>,
+    /// The vectors that have arrived, and how often.
+    interrupts: Vec<(u8, u32)>,
+    mounts: Vec<String>,
+}
+
+fn interrupts() -> Vec<(u8, u32)> {
+    let mut all = Vec::new();
+    toro_irq::each_arrival(|vector, count| all.push((vector, count)));
+    all
+}
+
+#[cfg(feature = "files")]
+fn mounts() -> Vec<String> {
+    let mut all = Vec::new();
+    toro_vfs::try_mount_points(|path| all.push(format!("/{}", path.trim_start_matches('/'))));
+    all
+}
+
+#[cfg(not(feature = "files"))]
+fn mounts() -> Vec<String> {
+    Vec::new()
 }
 
 /// Asks every core what it counts; blocks until all have said it.
@@ -125,6 +146,8 @@ fn collect() -> String {
         heap: toro_mem::stats(),
         sched: toro_sched::stats(),
         net: toro_net::is_init().then(toro_net::stats),
+        interrupts: interrupts(),
+        mounts: mounts(),
     };
     let asked = toro_sched::on_each_core("metrics", ask).unwrap_or_default();
     let cores: Vec<(String, Core)> = asked
@@ -145,8 +168,36 @@ fn collect() -> String {
     heap(&mut text, &cores);
     scheduler(&mut text, &cores);
     network(&mut text, &cores);
+    devices(&mut text, &cores);
     Requests::write_all(&mut text, toro_sched::cores());
     text.finish()
+}
+
+fn devices(text: &mut Text, cores: &[(String, Core)]) {
+    text.family(
+        "toro_interrupts_total",
+        Kind::Counter,
+        "Interrupts of devices and wake-ups by other cores that were taken in.",
+    );
+    for (number, core) in cores {
+        for (vector, count) in &core.interrupts {
+            let vector = format!("{vector}");
+            text.sample(&[("core", number), ("vector", &vector)], count);
+        }
+    }
+    if cores.iter().all(|(_, core)| core.mounts.is_empty()) {
+        return;
+    }
+    text.family(
+        "toro_fs_mount_info",
+        Kind::Gauge,
+        "1 for each file system that is mounted.",
+    );
+    for (number, core) in cores {
+        for path in &core.mounts {
+            text.sample(&[("core", number), ("path", path)], 1);
+        }
+    }
 }
 
 fn seconds(ns: u128) -> String {

@@ -1,7 +1,7 @@
 //! `trace=PORT` on the command line: whoever opens the console port of that name gets the events of all cores, as
 //! `toro_abi::trace` lays them out. `trace=on` notes them for the operator and the debugger only.
 //!
-//! A thread of the core that owns the console reads the rings of all cores a hundred times a second; nobody waits for it.
+//! A thread of the core that owns the console reads the rings of all cores fifty times a second; nobody waits for it.
 
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -19,7 +19,7 @@ use toro_trace::{Client, EVENTS, Reader, Source};
 use crate::{consoles, environment};
 
 /// The time between two looks at the rings, in which they must not fill.
-const PERIOD: Duration = Duration::from_millis(10);
+const PERIOD: Duration = Duration::from_millis(20);
 
 /// So many events are taken and sent at a time.
 const BATCH: usize = 2048;

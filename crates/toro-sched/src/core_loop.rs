@@ -320,9 +320,9 @@ fn wait_for_next(core: &Core) -> *const Block {
         collect(core);
         if let Some(block) = core.ready.pop() {
             // A change to another thread says so itself.
-            if ptr::eq(block, core.current.get()) {
+            if toro_trace::is_on() && ptr::eq(block, core.current.get()) {
                 // SAFETY: it was queued, so it is alive.
-                toro_trace::emit_with(Kind::Switch, || unsafe { &*block }.id);
+                toro_trace::note(Kind::Switch, unsafe { &*block }.id);
             }
             return block;
         }

@@ -15,13 +15,29 @@ use crate::thread::Block;
 /// Makes `block` runnable, or leaves word that it shall not park.
 pub(crate) fn wake(block: &Arc<Block>) {
     if block.word.wake() {
-        toro_trace::emit_with(Kind::Wake, || block.id);
-        if block.home == core_local::id() {
-            core_loop::enqueue(block);
-        } else {
-            core_loop::post(Arc::clone(block));
+        if toro_trace::is_on() {
+            return wake_traced(block);
         }
+        enqueue(block);
     }
+}
+
+/// Makes a thread runnable that the caller has claimed.
+#[inline(always)]
+fn enqueue(block: &Arc<Block>) {
+    if block.home == core_local::id() {
+        core_loop::enqueue(block);
+    } else {
+        core_loop::post(Arc::clone(block));
+    }
+}
+
+/// Apart, so that others save no registers for it.
+#[cold]
+#[inline(never)]
+fn wake_traced(block: &Arc<Block>) {
+    toro_trace::note(Kind::Wake, block.id);
+    enqueue(block);
 }
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_owned, wake_by_ref, drop_owned);

@@ -58,9 +58,10 @@ impl Clock {
         )
     }
 
-    /// How long `ticks` are.
-    pub const fn duration(&self, ticks: u64) -> Duration {
-        Duration::from_nanos(scale(ticks, self.nanos_per_tick, NANOS_SHIFT))
+    /// How many nanoseconds `ticks` are.
+    #[inline]
+    pub const fn nanos(&self, ticks: u64) -> u64 {
+        scale(ticks, self.nanos_per_tick, NANOS_SHIFT)
     }
 
     /// The moment at which the counter stood at `tsc`.

@@ -26,4 +26,4 @@ pub use clock::Clock;
 pub use instant::Instant;
 pub use queue::{TimerKey, TimerQueue};
 pub use system_time::{SystemTime, SystemTimeError, UNIX_EPOCH};
-pub use timers::{cancel, elapsed_in, expire, init, is_init, next_deadline, wake_at};
+pub use timers::{cancel, elapsed_in, expire, init, is_init, nanos_in, next_deadline, wake_at};

@@ -53,7 +53,13 @@ impl Instant {
 
 /// How long `ticks` of the time stamp counter are; nothing as long as the core has no clock.
 pub fn elapsed_in(ticks: u64) -> Duration {
-    TIME.try_with(|time| time.clock.duration(ticks))
+    Duration::from_nanos(nanos_in(ticks))
+}
+
+/// How many nanoseconds `ticks` of the time stamp counter are; none as long as the core has no clock.
+#[inline]
+pub fn nanos_in(ticks: u64) -> u64 {
+    TIME.try_with(|time| time.clock.nanos(ticks))
         .unwrap_or_default()
 }
 

@@ -132,5 +132,6 @@ fn hardware(scratch: &Scratch, name: &str, cid: u32) -> Result<Hardware> {
         disks: vec![Disk::new(path)],
         shares: Vec::new(),
         vsock: Some(Sockets::new(cid, scratch.folder(), name)?),
+        ..Hardware::default()
     })
 }

@@ -210,6 +210,7 @@ fn hardware(scratch: &Scratch, name: &str) -> Result<Hardware> {
         ],
         shares: vec![share(&folder, &scratch.path(&format!("{name}.fs")))],
         vsock: None,
+        ..Hardware::default()
     })
 }
 

@@ -14,7 +14,7 @@ use super::vm::{Guest, Vm};
 use super::{floor, pages, probe, progress};
 use crate::build::{self, Extras, Profile};
 use crate::netns::Tap;
-use crate::qemu::{Disk, Machine, Memory, Share};
+use crate::qemu::{ConsolePort, Disk, Machine, Memory, Share};
 use crate::vsock::Sockets;
 use crate::workspace::Workspace;
 
@@ -27,6 +27,7 @@ const FORGIVEN: u32 = 3;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hardware {
     pub(crate) disks: Vec<Disk>,
+    pub(crate) console_ports: Vec<ConsolePort>,
     pub(crate) shares: Vec<Share>,
     pub(crate) vsock: Option<Sockets>,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Kit {
     question: Question,
     /// Its name in every result; none for ours.
     reference: &'static str,
-    hardware: Hardware,
+    pub(super) hardware: Hardware,
     /// The image before it was stripped.
     pub(super) debug: Option<PathBuf>,
 }
@@ -73,6 +74,16 @@ impl Kit {
             multiqueue: cores > 1,
             ..Extras::default()
         };
+        Self::server_with(workspace, folder, name, extras)
+    }
+
+    /// As [`server`](Self::server) with these units.
+    pub(super) fn server_with(
+        workspace: &Workspace,
+        folder: &Path,
+        name: &str,
+        extras: Extras,
+    ) -> Result<Self> {
         let image = build::build_with(workspace, name, Profile::Release, extras)?;
         let package = workspace.appliance(name)?;
         let www = folder.join("www");
@@ -93,6 +104,11 @@ impl Kit {
             append,
             ..kit
         })
+    }
+
+    /// Adds words to its command line.
+    pub(super) fn also(&mut self, words: &str) {
+        self.append = format!("{words} {}", self.append).trim().to_owned();
     }
 
     /// `resp`, built.

@@ -12,13 +12,13 @@ use super::plugin::Plugin;
 use super::report::Report;
 use super::rounds::{self, Client, Effort, Outcome, Peer, Side};
 use super::wrk::{self, Load};
-use super::{Common, proc, progress};
+use super::{Common, proc, progress, units};
 use crate::netns::Lab;
 use crate::qemu::Machine;
 use crate::workspace::Workspace;
 
 /// The loads of `wrk`.
-struct Wrk;
+pub(super) struct Wrk;
 
 /// The load of a burst, among the cases.
 const BURST: Load<'static> = Load {
@@ -77,6 +77,9 @@ pub(crate) struct Args {
     /// The reference's kernel.
     #[arg(long, value_enum, default_value = "debian")]
     kernel: Kernel,
+    /// Instead of all that: what it costs that the image can be looked into, by a trace and by metrics, and what it grows by.
+    #[arg(long)]
+    units: bool,
     /// Instead of all that: bursts of load, then N short connections in a row.
     #[arg(long, value_name = "N")]
     churn: Option<u32>,
@@ -105,6 +108,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let folder = workspace.target("bench")?;
     let common = &args.common;
+    if args.units {
+        return units::http(&workspace, &folder, args.machine, common);
+    }
     let kits = rounds::kits(
         common,
         || Kit::server(&workspace, &folder, "web-server", args.cores),

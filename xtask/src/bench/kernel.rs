@@ -14,14 +14,14 @@ use toro_abi::sample::Sample;
 
 use super::report::Report;
 use super::vm::{Guest, Vm};
-use super::{Common, progress};
+use super::{Common, progress, units};
 use crate::build::{self, Profile};
 use crate::process;
 use crate::qemu::{Machine, Memory};
 use crate::workspace::Workspace;
 
 /// The image.
-const IMAGE: &str = "bench-kernel";
+pub(super) const IMAGE: &str = "bench-kernel";
 /// The programs of the host: the package, and what each measures.
 const PACKAGE: &str = "toro-bench-host";
 const PROGRAMS: [&str; 2] = ["bench-toro", "bench-reference"];
@@ -40,11 +40,14 @@ pub(crate) struct Args {
     /// The kind of machine that the image runs on.
     #[arg(long, value_enum, default_value = "q35")]
     machine: Machine,
+    /// Instead of all that: what it costs that the image can be traced.
+    #[arg(long)]
+    units: bool,
 }
 
 /// What an image counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Instructions,
     Nanoseconds,
 }
@@ -54,6 +57,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let folder = workspace.target("bench")?;
     let common = &args.common;
+    if args.units {
+        return units::kernel(&workspace, &folder, args.machine, common);
+    }
     let image = (!common.no_toro)
         .then(|| build::build(&workspace, IMAGE, Profile::Release))
         .transpose()?;
@@ -110,13 +116,31 @@ fn native(report: &mut Report, programs: &[PathBuf], run: usize, quick: bool) ->
 
 /// Boots the image once and enters what it prints.
 fn guest(report: &mut Report, args: &Args, kernel: &Path, unit: Unit) -> Result<()> {
-    let quick = if args.common.quick { " quick" } else { "" };
+    let (metric, short) = match unit {
+        Unit::Instructions => ("guest instructions", "instructions"),
+        Unit::Nanoseconds => ("guest time under TCG", "ns"),
+    };
+    for (name, each) in run(args.machine, kernel, "", unit, args.common.quick)? {
+        report.series(&name, metric, short).add(None, each);
+    }
+    Ok(())
+}
+
+/// Boots the image once, with further `words` for the kernel, and returns what each workload takes.
+pub(super) fn run(
+    machine: Machine,
+    kernel: &Path,
+    words: &str,
+    unit: Unit,
+    quick: bool,
+) -> Result<Vec<(String, f64)>> {
+    let quick = if quick { " quick" } else { "" };
     let guest = Guest {
         name: IMAGE.to_owned(),
-        machine: args.machine,
+        machine,
         kernel: kernel.to_owned(),
         initrd: None,
-        append: format!("-- {}{quick}", unit.name()),
+        append: format!("{words} -- {}{quick}", unit.name()),
         memory: Memory::MIB * 512,
         cores: 2,
         counts: unit == Unit::Instructions,
@@ -129,17 +153,11 @@ fn guest(report: &mut Report, args: &Args, kernel: &Path, unit: Unit) -> Result<
     if vm.wait_for_line("bench-kernel: done", PATIENCE).is_none() {
         return vm.fail("the image did not come to its end");
     }
-    let (metric, short) = match unit {
-        Unit::Instructions => ("guest instructions", "instructions"),
-        Unit::Nanoseconds => ("guest time under TCG", "ns"),
-    };
-    for line in vm.console() {
-        if let Some(sample) = Sample::parse(&line) {
-            let series = report.series(sample.name, metric, short);
-            series.add(None, sample.each());
-        }
-    }
-    Ok(())
+    let lines = vm.console();
+    let samples = lines.iter().filter_map(|line| Sample::parse(line));
+    Ok(samples
+        .map(|sample| (sample.name.to_owned(), sample.each()))
+        .collect())
 }
 
 impl Unit {

@@ -32,6 +32,7 @@ mod rounds;
 mod scratch;
 mod stats;
 mod table;
+mod units;
 mod vm;
 mod wrk;
 

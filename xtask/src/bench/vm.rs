@@ -264,6 +264,7 @@ fn machine(guest: &Guest, plugin: Option<&str>) -> qemu::Vm {
         cpu: Some("qemu64".to_owned()),
         extra,
         disks: guest.hardware.disks.clone(),
+        console_ports: guest.hardware.console_ports.clone(),
         shares: guest.hardware.shares.clone(),
         vsock: guest.hardware.vsock.clone(),
         ..qemu::Vm::new(guest.machine, boot)

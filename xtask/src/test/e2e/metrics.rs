@@ -95,6 +95,16 @@ fn counts(_: &Path, address: SocketAddr) -> Result<()> {
     let accepted = sample(&text, "toro_net_accepted_total{core=\"0\"}")?;
     ensure!(accepted > asked, "{accepted} connections");
     ensure!(sample(&text, "toro_cores")? == 2.0, "not two cores");
+    let mounted = sample(&text, "toro_fs_mount_info{core=\"0\",path=\"/\"}")?;
+    ensure!(mounted == 1.0, "the archive is mounted {mounted} times");
+    let interrupts = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("toro_interrupts_total{core=\"0\",vector="));
+    let interrupts = interrupts.filter_map(|rest| rest.split_once("} ")?.1.parse::<f64>().ok());
+    ensure!(
+        interrupts.sum::<f64>() > 0.0,
+        "the card does not interrupt:\n{text}"
+    );
     for core in ["0", "1"] {
         let total = sample(&text, &format!("toro_heap_total_bytes{{core=\"{core}\"}}"))?;
         let used = sample(&text, &format!("toro_heap_in_use_bytes{{core=\"{core}\"}}"))?;

@@ -21,7 +21,7 @@ const SAMPLES: &str = "e2e: a flame graph shows the function that keeps the core
 const BUSY: (&str, &str) = ("test-trace", "test_trace::keep_the_core");
 
 /// Requests on one connection.
-const REQUESTS: usize = 200;
+const REQUESTS: usize = 500;
 
 /// Runs both.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
@@ -191,7 +191,7 @@ fn requests(entries: &[Entry<'_>]) -> Result<()> {
     }
     ensure!(open.is_empty(), "{open:?} do not end");
     // The last moments before the end of the machine are not in the trace.
-    ensure!(count > REQUESTS / 2, "{count} requests of {REQUESTS}");
+    ensure!(count >= REQUESTS / 5, "{count} requests of {REQUESTS}");
     Ok(())
 }
 
