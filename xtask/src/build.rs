@@ -70,6 +70,9 @@ pub(crate) struct Extras {
     /// Put tracing into the image; `trace=trace` on its command line starts it.
     #[arg(long)]
     pub(crate) trace: bool,
+    /// Let the image give free memory back to the host, through a virtio balloon.
+    #[arg(long)]
+    pub(crate) balloon: bool,
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
@@ -152,6 +155,7 @@ impl Extras {
             (self.operator, "operator"),
             (self.pcap, "pcap"),
             (self.trace, "trace"),
+            (self.balloon, "balloon"),
             (self.gdb, "gdb"),
             (self.core_file, "core-file"),
         ]

@@ -102,6 +102,8 @@ pub(crate) struct Vm {
     pub(crate) ipv6: bool,
     /// A virtio source of random bytes.
     pub(crate) rng: bool,
+    /// A virtio balloon that takes reports of free memory.
+    pub(crate) balloon: bool,
     /// The disks, in the order in which the appliance numbers them.
     pub(crate) disks: Vec<Disk>,
     /// The folders of the host that it sees, in the order in which the appliance numbers them.
@@ -155,6 +157,7 @@ impl Vm {
             net: Net::None,
             ipv6: false,
             rng: false,
+            balloon: false,
             disks: Vec::new(),
             shares: Vec::new(),
             console_ports: Vec::new(),
@@ -201,6 +204,10 @@ impl Vm {
         self.add_net(&mut qemu);
         if self.rng {
             qemu.args(["-device", &self.virtio("rng", "")]);
+        }
+        if self.balloon {
+            let balloon = self.virtio("balloon", ",free-page-reporting=on");
+            qemu.args(["-device", &balloon]);
         }
         self.add_disks(&mut qemu);
         self.add_shares(&mut qemu);

@@ -77,6 +77,9 @@ pub(crate) struct Args {
     /// Have a failure write a core file there, which `cargo xtask core FILE` opens. Without a failure there is none.
     #[arg(long, value_name = "FILE")]
     core: Option<PathBuf>,
+    /// Build in that free memory is given back to this machine, and add the device for it.
+    #[arg(long)]
+    balloon: bool,
     /// Words for the kernel command line, as in "log=debug ip=dhcp".
     #[arg(long, value_name = "WORDS", default_value = "")]
     append: String,
@@ -100,6 +103,7 @@ pub(crate) struct Wish {
     pub(crate) ports: Vec<Forward>,
     pub(crate) net: bool,
     pub(crate) rng: bool,
+    pub(crate) balloon: bool,
     pub(crate) disks: Disks,
     pub(crate) console_ports: Vec<ConsolePort>,
     /// The folder whose files become the archive.
@@ -192,6 +196,7 @@ pub(crate) fn boot(args: &Args, listener: Option<&dyn Listener>) -> Result<ExitC
         metrics: args.metrics.is_some(),
         dump: args.dump,
         operator: args.operator,
+        balloon: args.balloon,
         shutdown: !package.picks("shutdown"),
         core_file: args.core.is_some(),
         ..wish.extras
@@ -316,6 +321,7 @@ impl Wish {
             wish.open_port(OPERATOR)?;
         }
         wish.vsock = args.vsock.or(wish.vsock);
+        wish.balloon |= args.balloon;
         wish.rng = (wish.rng || args.rng) && !args.no_rng;
         Ok(wish)
     }
@@ -340,6 +346,7 @@ impl Wish {
             ports: ports.with_context(context)?,
             net: wish.net,
             rng: package.picks("random"),
+            balloon: package.picks("balloon"),
             disks: Disks::Scratch(wish.disks.clone()),
             console_ports: console_ports.with_context(context)?,
             vsock: wish.vsock,
@@ -435,6 +442,7 @@ impl Wish {
             net,
             ipv6: self.extras.ipv6 || package.picks("ipv6"),
             rng: self.rng,
+            balloon: self.balloon,
             disks: self.disks.make(workspace, package)?,
             shares: self.shares(workspace, package)?,
             console_ports: self.placed_ports(workspace, package)?,

@@ -21,17 +21,20 @@ pub enum Class {
     FileSystem,
     /// Sockets to the host.
     Socket,
+    /// What tells the host of free memory.
+    Balloon,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Net,
         Self::Block,
         Self::Console,
         Self::Entropy,
         Self::FileSystem,
         Self::Socket,
+        Self::Balloon,
     ];
 
     /// The first part of a device's name.
@@ -43,6 +46,7 @@ impl Class {
             Self::Entropy => "rng",
             Self::FileSystem => "fs",
             Self::Socket => "vsock",
+            Self::Balloon => "balloon",
         }
     }
 }
@@ -122,7 +126,12 @@ pub fn assign<'a>(
         let number = devices.iter().filter(|d| d.name.class == class).count();
         let core = match class {
             Class::Block => number % cores.max(1),
-            Class::Net | Class::Console | Class::Entropy | Class::FileSystem | Class::Socket => 0,
+            Class::Net
+            | Class::Console
+            | Class::Entropy
+            | Class::FileSystem
+            | Class::Socket
+            | Class::Balloon => 0,
         };
         let name = DeviceName { class, number };
         devices.push(Owned { name, core });

@@ -54,6 +54,16 @@ impl DmaBuf {
         Ok(Self { ptr, len })
     }
 
+    /// Makes pages of the heap a buffer.
+    ///
+    /// # Safety
+    /// 1. The heap of this core has handed out the `len` bytes at `ptr`, to be freed with a layout of that length, and nobody else uses them.
+    /// 2. They may be read: they are memory of the machine, which holds something, whoever has written it.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn from_pages(ptr: NonNull<u8>, len: usize) -> Self {
+        Self { ptr, len }
+    }
+
     /// The address under which a device finds the first byte.
     pub fn bus_addr(&self) -> u64 {
         self.ptr.as_ptr() as u64

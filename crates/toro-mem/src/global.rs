@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_sync::PerCore;
 
+use crate::dma::DmaBuf;
 use crate::heap::CoreHeap;
 use crate::region::PAGE;
 use crate::remote::RemoteFrees;
@@ -101,6 +102,14 @@ pub fn stats() -> Stats {
 /// Takes back what other cores have freed of this core's memory: for an idle core, others do it when they need more.
 pub fn collect() {
     with_heap(CoreHeap::collect);
+}
+
+/// Takes free memory of this core that was used before, at or behind address `from`: at least 512 KiB, at most `most` bytes; `None` if there is no
+/// more. It holds whatever it held, and goes back when the buffer is dropped.
+pub fn lend(from: usize, most: usize) -> Option<DmaBuf> {
+    let (start, len) = with_heap(|heap| heap.lend(from, most))?;
+    // SAFETY: 1. the heap has just handed the pages out, for a layout of their length; 2. the heap's memory is RAM.
+    Some(unsafe { DmaBuf::from_pages(start, len) })
 }
 
 /// Calls `f` with the running core's heap.

@@ -156,6 +156,15 @@ impl CoreHeap {
         }
     }
 
+    /// Hands out free pages as [`PageAllocator::lend`] does: they are freed as an object of their length in bytes.
+    pub fn lend(&mut self, from: usize, most: usize) -> Option<(NonNull<u8>, usize)> {
+        self.collect();
+        let (start, pages) = self.pages.lend(from, most)?;
+        self.large.pages += pages;
+        self.large.allocations += 1;
+        Some((start, pages * PAGE))
+    }
+
     /// What the memory is used for at present.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {

@@ -19,6 +19,7 @@ mod free_list;
 #[cfg(not(loom))]
 mod global;
 mod heap;
+mod lend;
 mod pages;
 mod region;
 mod remote;
@@ -28,7 +29,7 @@ mod stats;
 
 pub use dma::{DmaBuf, OutOfMemory};
 #[cfg(not(loom))]
-pub use global::{KernelHeap, collect, init, stats};
+pub use global::{KernelHeap, collect, init, lend, stats};
 pub use heap::CoreHeap;
 pub use pages::PageAllocator;
 pub use region::PAGE;

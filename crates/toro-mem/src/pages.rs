@@ -144,6 +144,18 @@ impl PageAllocator {
                 self.retreat();
                 self.take_frontier(pages, align)
             })
+            .or_else(|| self.take_joined(pages, align))
+    }
+
+    /// Takes a run that is free but lies in several blocks, which are no buddies: the last resort, since it looks at every page.
+    ///
+    /// Without it, many runs of odd lengths that come and go leave most of the memory free in the end, and no block of more than 16 pages.
+    #[cold]
+    fn take_joined(&mut self, pages: usize, align: usize) -> Option<usize> {
+        let run = |region: &Region| region.free_run(pages, align);
+        let page = self.regions().find_map(run)?;
+        self.claim(page, page + pages);
+        Some(page)
     }
 
     /// Joins the runs that are kept with what lies around them, and says whether there were any.
@@ -242,18 +254,33 @@ impl PageAllocator {
                 None => return false,
             }
         }
-        let mut taken = from;
-        while let Some(order) = self
-            .region_of(from - 1)
-            .block_at(taken)
-            .filter(|_| taken < to)
-        {
-            let link = self.region_of(from - 1).set_block(taken, None);
-            self.lists.remove(order, link);
-            taken += 1 << order;
-        }
-        self.release(to, taken);
+        self.claim(from, to);
         true
+    }
+
+    /// The pieces of memory, in the order in which they were added.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions[..self.region_count].iter()
+    }
+
+    /// Takes free pages from `from` up to `to` out of the lists, as far as they lie below the frontier.
+    fn claim(&mut self, from: usize, to: usize) {
+        let first = self.region_of(from).block_over(from);
+        let start = first.map_or(from, |(start, _)| start);
+        let mut end = start;
+        while let Some(order) = self.region_of(from).block_at(end).filter(|_| end < to) {
+            let link = self.region_of(from).set_block(end, None);
+            self.lists.remove(order, link);
+            end += 1 << order;
+        }
+        self.release(start, from);
+        self.release(to, end);
+    }
+
+    /// Takes pages that are free, without a word of how many were ever in use at one time.
+    pub(crate) fn take_lent(&mut self, from: usize, to: usize) {
+        self.claim(from, to);
+        self.free -= to - from;
     }
 
     /// Puts the pages from `from` up to `to` into the lists, as the fewest aligned blocks.

@@ -11,7 +11,7 @@
 
 use core::ptr;
 
-use crate::free_list::Link;
+use crate::free_list::{Link, ORDERS};
 
 /// The size of a page in bytes.
 pub const PAGE: usize = 4096;
@@ -89,6 +89,11 @@ impl Region {
         Some((passed, taken))
     }
 
+    /// Whether the frontier is behind `page`.
+    pub(crate) fn has_handed_out(&self, page: usize) -> bool {
+        page < self.frontier
+    }
+
     /// Whether the frontier stands at `page`.
     pub(crate) fn ends_at(&self, page: usize) -> bool {
         self.frontier == page
@@ -129,6 +134,31 @@ impl Region {
         let entry = unsafe { self.table.add(page - self.first) };
         // SAFETY: `advance` wrote the entries of all pages below the frontier.
         usize::from(unsafe { entry.read() }).checked_sub(1)
+    }
+
+    /// The first of `pages` consecutive free pages below the frontier whose number is a multiple of `align`.
+    pub(crate) fn free_run(&self, pages: usize, align: usize) -> Option<usize> {
+        let (mut page, mut run) = (self.first, None);
+        while page < self.frontier {
+            let Some(order) = self.block_at(page) else {
+                page += 1;
+                run = None;
+                continue;
+            };
+            let start = run.get_or_insert(page.next_multiple_of(align));
+            page += 1 << order;
+            if start.checked_add(pages)? <= page {
+                return run;
+            }
+        }
+        None
+    }
+
+    /// The free block that `page` lies in: its first page and its order.
+    pub(crate) fn block_over(&self, page: usize) -> Option<(usize, usize)> {
+        (0..ORDERS)
+            .map(|order| (page & !((1 << order) - 1), order))
+            .find(|(start, order)| self.is_block(*start, *order))
     }
 
     /// Notes that a free block of `order`, or no block any more, starts at `page`, and names it.

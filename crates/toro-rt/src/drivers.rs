@@ -23,7 +23,8 @@ static OWNERS: Once<Vec<Owned>> = Once::new();
         feature = "blk",
         feature = "virtio-fs",
         feature = "net",
-        feature = "vsock"
+        feature = "vsock",
+        feature = "balloon"
     )),
     expect(
         dead_code,
@@ -81,6 +82,13 @@ const DRIVERS: &[Driver] = &[
         start: crate::network::start,
         then: || {},
         is_needed: true,
+    },
+    #[cfg(feature = "balloon")]
+    Driver {
+        class: Class::Balloon,
+        start: crate::balloon::start,
+        then: || {},
+        is_needed: false,
     },
     #[cfg(feature = "vsock")]
     Driver {
@@ -185,6 +193,7 @@ fn class(device_type: DeviceType) -> Option<Class> {
         DeviceType::ENTROPY => Some(Class::Entropy),
         DeviceType::FILE_SYSTEM => Some(Class::FileSystem),
         DeviceType::SOCKET => Some(Class::Socket),
+        DeviceType::BALLOON => Some(Class::Balloon),
         _ => None,
     }
 }

@@ -1,14 +1,19 @@
-//! Devices with queues for several cores: what the other cores lend to them.
+//! What the cores lend to a device of one of them: interrupts, or memory that is free ([`balloon`](crate::balloon)).
 //!
 //! A transport takes interrupt vectors of the core that opens it. So each other core first lends its own, the owner sets the device up with all
 //! of them, and each further queue then goes to its core.
 
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
 use toro_arch::core_local;
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
 use toro_dev::owner::DeviceName;
 
-use crate::{drivers, environment};
+use crate::drivers;
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
+use crate::environment;
 
 /// Whether the command line gives the device to one core: then no other has part in it.
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
 pub(crate) fn is_dedicated(name: DeviceName) -> bool {
     let parts = environment::value("dedicate").unwrap_or("").split(',');
     let names = parts.filter_map(|part| DeviceName::parse(part.split_once(':')?.0));
@@ -16,6 +21,7 @@ pub(crate) fn is_dedicated(name: DeviceName) -> bool {
 }
 
 /// The cores besides this one.
+#[cfg(any(feature = "blk", feature = "multiqueue"))]
 pub(crate) fn others() -> impl Iterator<Item = usize> {
     (0..toro_sched::cores()).filter(|&core| core != core_local::id())
 }

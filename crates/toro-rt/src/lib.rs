@@ -9,6 +9,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "balloon")]
+mod balloon;
 #[cfg(feature = "pcap")]
 mod capture;
 mod clock;
@@ -35,7 +37,7 @@ mod fault;
 mod files;
 mod heap;
 mod intrinsics;
-#[cfg(any(feature = "blk", feature = "multiqueue"))]
+#[cfg(any(feature = "balloon", feature = "blk", feature = "multiqueue"))]
 mod lending;
 mod machine;
 #[cfg(feature = "metrics")]

@@ -24,7 +24,7 @@ mod pages;
 mod plot;
 mod plugin;
 mod probe;
-mod proc;
+pub(crate) mod proc;
 pub(crate) mod profile;
 mod redis;
 mod report;

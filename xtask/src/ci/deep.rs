@@ -26,6 +26,7 @@ const DRIVERS: &[&str] = &[
     "toro-virtio-vsock",
     "toro-virtio-fs",
     "toro-virtio-rng",
+    "toro-virtio-balloon",
     "toro-i6300esb",
     "toro-block",
 ];

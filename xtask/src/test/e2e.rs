@@ -3,6 +3,7 @@
 //! User networking stalls with more than a few connections at a time, so what needs many goes over a tap, in a
 //! network namespace of our own, which takes root.
 
+mod balloon;
 mod boot;
 mod capture;
 mod cards;
@@ -118,6 +119,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     weather::run(workspace, tally, depth, seed);
     cards::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
+    balloon::run(workspace, tally);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {
         tally.record("e2e: web-server starts", Err(error));

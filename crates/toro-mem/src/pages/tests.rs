@@ -194,3 +194,24 @@ fn resizes_in_place_where_it_can() {
     // SAFETY: 1. 100 pages are out; nothing is cut off.
     assert!(!unsafe { pages.resize(run, 100, 101) });
 }
+
+#[test]
+fn a_run_of_several_blocks_is_found_when_nothing_else_is_left() {
+    let mut pages = with_regions(&[4 * MIB]);
+    let all: Vec<_> = core::iter::from_fn(|| pages.allocate(1, 1)).collect();
+    let number = |page: &NonNull<u8>| page.addr().get() / PAGE;
+    // 30 pages around a multiple of 32, of which none is a block of 32 itself.
+    let middle = all
+        .iter()
+        .position(|page| number(page) % 32 == 0 && number(page) > number(&all[0]) + 32);
+    let middle = middle.expect("there are a thousand pages");
+    for page in &all[middle - 15..middle + 15] {
+        // SAFETY: 1. and 2. it was handed out above, and nobody uses it.
+        unsafe { pages.free(*page, 1) };
+    }
+    assert!(pages.allocate(31, 1).is_none());
+    let run = pages.allocate(25, 1).expect("30 pages in a row are free");
+    assert!((number(&all[middle - 15])..=number(&all[middle - 10])).contains(&number(&run)));
+    assert!(pages.allocate(5, 1).is_some());
+    assert_eq!(pages.free_count(), 0);
+}
