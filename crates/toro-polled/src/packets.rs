@@ -95,12 +95,12 @@ impl Packets {
         self.sending.send(buf, len)
     }
 
-    /// Has the device interrupt when a packet comes in, or not.
-    pub(crate) fn set_interrupts(&mut self, wanted: bool) {
+    /// Has the device interrupt when a packet comes in, or not. Returns whether there is one of which no interrupt will tell.
+    pub(crate) fn set_interrupts(&mut self, wanted: bool) -> bool {
         if wanted {
-            self.receiving.enable_interrupts();
-        } else {
-            self.receiving.disable_interrupts();
+            return self.receiving.enable_interrupts();
         }
+        self.receiving.disable_interrupts();
+        false
     }
 }

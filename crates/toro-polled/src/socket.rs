@@ -268,7 +268,10 @@ impl Line for PolledSocket {
     fn set_interrupts(&mut self, wanted: bool) -> bool {
         // A line that is up gives no further edge.
         self.transport.acknowledge();
-        self.packets.set_interrupts(wanted);
+        // A packet that was there before brings perhaps no bytes, and no interrupt: once it is taken the next one has to be asked for anew.
+        // A queue that has failed always has news.
+        let mut turns = 0..64;
+        while turns.next().is_some() && self.packets.set_interrupts(wanted) && !self.has_input() {}
         self.has_input()
     }
 }

@@ -227,6 +227,20 @@ fn who_asks_first_is_connected_and_others_are_refused() {
 }
 
 #[test]
+fn an_interrupt_tells_of_bytes_after_a_packet_without_any() {
+    let (fake, mut socket) = socket();
+    fake.send(&packet(9, Op::Request, &[], 0));
+    assert!(!socket.set_interrupts(true));
+    let before = fake.device.interrupts();
+    fake.send(&packet(9, Op::Data, b"?", 0));
+    assert_eq!(fake.device.interrupts(), before + 1);
+    // One that breaks a rule is no reason to ask for ever.
+    fake.device.put_used(0, 77, 1);
+    assert!(socket.has_input() && socket.read().is_some());
+    assert!(!socket.set_interrupts(true));
+}
+
+#[test]
 fn no_more_is_sent_than_the_host_has_room_for() {
     let (fake, mut socket) = socket();
     fake.send(&packet(9, Op::Request, &[], 0));
