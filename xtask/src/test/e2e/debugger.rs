@@ -1,6 +1,6 @@
 //! The debugger inside an image: the real gdb, while requests go on, and packets that no gdb would send.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -48,6 +48,7 @@ const WAYS: &[(&str, Over, Machine)] = &[
     ),
 ];
 const PACKETS: &str = "e2e: the debugger lives through damaged packets";
+const OFF: &str = "e2e: a debugger that was not asked for is silent";
 
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
@@ -55,7 +56,8 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
     let cores = depth.pick(&[2][..], &[1, 2], &[1, 2, 4]);
     let wanted = cores.iter().any(|&cores| tally.wants(&session(cores)))
         || WAYS.iter().any(|(name, ..)| tally.wants(name))
-        || tally.wants(PACKETS);
+        || tally.wants(PACKETS)
+        || tally.wants(OFF);
     if !wanted {
         return;
     }
@@ -92,6 +94,10 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
             }
             debugs(&workspace, &package, &image, at)
         });
+    }
+    {
+        let (workspace, package, image) = (workspace.clone(), package.clone(), image.clone());
+        tally.case(OFF, TIMEOUT, move || is_off(&workspace, &package, &image));
     }
     let (workspace, count) = (workspace.clone(), depth.pick(300, 2000, 50_000));
     tally.case(PACKETS, TIMEOUT * 10, move || {
@@ -475,6 +481,37 @@ fn lives_through(
     drop(wire);
     load.goes_on(20)?;
     server.running.check_alive()
+}
+
+/// The image has a debugger and the machine a port for it, but the command line does not say so.
+fn is_off(workspace: &Workspace, package: &Package, image: &Image) -> Result<()> {
+    let mut wish = Wish::of(package, Machine::Pc)?;
+    wish.on_free_ports()?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wish.ports[0].host));
+    let name = format!("toro-{}-off.gdb", std::process::id());
+    let socket = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_file(&socket);
+    let mut vm = wish.vm(workspace, package, image)?;
+    let backend = format!("socket,id=gdb,path={},server=on,wait=off", socket.display());
+    vm.extra.extend(["-chardev".to_owned(), backend]);
+    let port = "isa-serial,index=1,chardev=gdb".to_owned();
+    vm.extra.extend(["-device".to_owned(), port]);
+    let mut running = Running::start(&vm.command())?;
+    let load = Load::start(address);
+    load.goes_on(1).with_context(|| running.tail())?;
+    let mut stream = UnixStream::connect(&socket)?;
+    let _ = std::fs::remove_file(&socket);
+    // Ctrl-C, and the question why it has stopped.
+    stream.write_all(b"\x03$?#3f")?;
+    // A debugger would hold the server now.
+    load.goes_on(20).with_context(|| running.tail())?;
+    stream.set_nonblocking(true)?;
+    let answer = stream.read(&mut [0; 64]);
+    let is_silent = matches!(&answer, Err(error) if error.kind() == ErrorKind::WouldBlock);
+    ensure!(is_silent, "it answers: {answer:?}");
+    let listens = |line: &String| line.contains(gdb::LISTENS);
+    ensure!(!running.lines().iter().any(listens), "{}", running.tail());
+    running.check_alive()
 }
 
 /// Sends the packets.
