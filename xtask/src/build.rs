@@ -55,6 +55,15 @@ pub(crate) struct Extras {
     /// Put the driver of shared folders into the image, for `mount=/share:virtiofs:fs0`.
     #[arg(long)]
     pub(crate) virtio_fs: bool,
+    /// Put FAT and disks into the image, for `mount=/data:fat:blk0`.
+    #[arg(long)]
+    pub(crate) fat: bool,
+    /// Put ext2, 3 and 4, to read, and disks into the image, for `mount=/data:ext4:blk0`.
+    #[arg(long)]
+    pub(crate) ext4: bool,
+    /// Put file systems in memory into the image, for `mount=/tmp:ram:16M`.
+    #[arg(long)]
+    pub(crate) ramfs: bool,
     /// Put the report into the image of what every thread of every core does.
     #[arg(long)]
     pub(crate) dump: bool,
@@ -150,6 +159,9 @@ impl Extras {
             (self.ipv6, "ipv6"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
+            (self.fat, "fat"),
+            (self.ext4, "ext4"),
+            (self.ramfs, "ramfs"),
             (self.dump, "dump"),
             (self.shutdown, "shutdown"),
             (self.operator, "operator"),

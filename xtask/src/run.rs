@@ -294,6 +294,7 @@ impl Wish {
             wish.append = command_line(&package.toro().machine.append, &args.args);
         }
         wish.append = format!("{} {}", args.append, wish.append).trim().to_owned();
+        wish.pick_kinds(package);
         if let Some(port) = args.metrics {
             wish.append = format!("metrics={port} {}", wish.append).trim().to_owned();
             wish.ports.push(Forward {
@@ -475,6 +476,24 @@ impl Wish {
             socket,
             remembers: self.remembers,
         }]))
+    }
+
+    /// Builds in the kinds of file systems that the words for the kernel mount, as far as the appliance does not pick them itself.
+    fn pick_kinds(&mut self, package: &Package) {
+        let Self { append, extras, .. } = self;
+        let words = append.split_whitespace().take_while(|word| *word != "--");
+        let mounts = words.filter_map(|word| word.strip_prefix("mount="));
+        for kind in mounts.filter_map(|mount| mount.split(':').nth(1)) {
+            let (unit, feature) = match kind {
+                "fat" => (&mut extras.fat, "fat"),
+                "ext4" => (&mut extras.ext4, "ext4"),
+                "ram" => (&mut extras.ramfs, "ramfs"),
+                "virtiofs" => (&mut extras.virtio_fs, "virtio-fs"),
+                // The image says that there is no such kind.
+                _ => continue,
+            };
+            *unit |= !package.picks(feature);
+        }
     }
 
     /// Has the appliance see `folder` at /share, unless its words for the kernel say where.
