@@ -489,7 +489,7 @@ impl Wish {
                 "ext4" => (&mut extras.ext4, "ext4"),
                 "ram" => (&mut extras.ramfs, "ramfs"),
                 "virtiofs" => (&mut extras.virtio_fs, "virtio-fs"),
-                // The image says that there is no such kind.
+                // Nothing to build in: an image that mounts anything names a kind that it does not know.
                 _ => continue,
             };
             *unit |= !package.picks(feature);

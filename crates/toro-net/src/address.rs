@@ -57,11 +57,23 @@ pub fn parse_ip(text: &str) -> Result<Address, ParseAddressError> {
     if text.contains(':') {
         return parse_colons(text);
     }
+    let (ip, prefix, gateway) = parse_network(text, 24, parse_address, parse_prefix)?;
+    checked(ip, prefix, gateway)
+}
+
+/// Parses `ADDRESS/PREFIX,gw=ADDRESS`, of which the prefix and the router may be left out, for either family of addresses.
+#[inline]
+pub(crate) fn parse_network<A>(
+    text: &str,
+    usual_prefix: u8,
+    parse_address: impl Fn(&str) -> Result<A, ParseAddressError>,
+    parse_prefix: impl Fn(&str) -> Result<u8, ParseAddressError>,
+) -> Result<(A, u8, Option<A>), ParseAddressError> {
     let mut words = text.split(',');
     let network = words.next().unwrap_or_default();
     let (ip, prefix) = match network.split_once('/') {
         Some((ip, prefix)) => (parse_address(ip)?, parse_prefix(prefix)?),
-        None => (parse_address(network)?, 24),
+        None => (parse_address(network)?, usual_prefix),
     };
     let mut gateway = None;
     for word in words {
@@ -70,7 +82,7 @@ pub fn parse_ip(text: &str) -> Result<Address, ParseAddressError> {
             .ok_or(ParseAddressError::UnknownOption)?;
         gateway = Some(parse_address(value)?);
     }
-    checked(ip, prefix, gateway)
+    Ok((ip, prefix, gateway))
 }
 
 fn parse_colons(text: &str) -> Result<Address, ParseAddressError> {

@@ -41,7 +41,7 @@ pub(crate) struct Kit {
     append: String,
     is_linux: bool,
     serves: bool,
-    question: Question,
+    pub(super) question: Question,
     /// Its name in every result; none for ours.
     reference: &'static str,
     pub(super) hardware: Hardware,
@@ -122,22 +122,8 @@ impl Kit {
         })
     }
 
-    /// The reference for `resp`: redis-server on Linux.
-    pub(crate) fn redis(folder: &Path, kernel: Kernel) -> Result<Self> {
-        let kit = Self::reference_of(folder, Server::Redis, kernel)?;
-        Ok(Self {
-            question: probe::RESP,
-            ..kit
-        })
-    }
-
-    /// The reference for web servers: a server on Linux.
+    /// A reference: `server` alone on Linux, made in a folder of its own below `folder`.
     pub(crate) fn linux(folder: &Path, server: Server, kernel: Kernel) -> Result<Self> {
-        Self::reference_of(folder, server, kernel)
-    }
-
-    /// `server` alone on Linux, made in a folder of its own below `folder`.
-    fn reference_of(folder: &Path, server: Server, kernel: Kernel) -> Result<Self> {
         let (place, reference) = match (server, kernel) {
             (Server::Nginx, Kernel::Debian) => ("linux", "nginx on Linux (Debian cloud kernel)"),
             (Server::Nginx, Kernel::Stripped) => {
@@ -165,6 +151,11 @@ impl Kit {
             initrd: Some(linux.initrd),
             is_linux: true,
             reference,
+            question: match server {
+                Server::Nginx | Server::Epoll => probe::HTTP,
+                Server::Redis => probe::RESP,
+                Server::Io => probe::IO,
+            },
             ..kit
         })
     }
@@ -206,10 +197,9 @@ impl Kit {
 
     /// The reference for `bench-io`: the same commands on Linux.
     pub(crate) fn linux_io(folder: &Path, hardware: Hardware, append: &str) -> Result<Self> {
-        let kit = Self::reference_of(folder, Server::Io, Kernel::Debian)?;
+        let kit = Self::linux(folder, Server::Io, Kernel::Debian)?;
         Ok(Self {
             append: append.to_owned(),
-            question: probe::IO,
             hardware,
             ..kit
         })

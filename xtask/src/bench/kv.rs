@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::Common;
 use super::guests::Kit;
+use super::linux_guest::Server;
 use super::linux_kernel::Kernel;
 use super::plugin::Plugin;
 use super::redis::{self, Load};
@@ -69,7 +70,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let kits = rounds::kits(
         common,
         || Kit::resp(&workspace),
-        || Kit::redis(&folder, args.kernel),
+        || Kit::linux(&folder, Server::Redis, args.kernel),
     )?;
     let plugin = Plugin::build(&folder.join("plugin"))?;
     let lab = Lab::enter(2)?;

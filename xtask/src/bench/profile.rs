@@ -111,7 +111,6 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     } else {
         Kit::server(&workspace, &folder, &args.appliance, 1)?
     };
-    let port = if args.is_resp() { 6379 } else { 80 };
     let debug = kit
         .debug
         .clone()
@@ -128,7 +127,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if args.idle > 0 {
         progress(&format!("opening {} idle connections", args.idle));
     }
-    let _idle = Crowd::gather((tap.guest(), port).into(), args.idle)?;
+    let _idle = Crowd::gather((tap.guest(), kit.question.port).into(), args.idle)?;
     args.warm_up(tap)?;
     let before = counter.profile()?;
     progress("profiling");

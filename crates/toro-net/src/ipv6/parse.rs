@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-use crate::address::ParseAddressError;
+use crate::address::{ParseAddressError, parse_network};
 
 /// Where the IPv6 addresses come from, besides that of the link, which every card has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +28,7 @@ pub fn parse_ip6(text: &str) -> Result<Address6, ParseAddressError> {
     if text == "auto" {
         return Ok(Address6::Auto);
     }
-    let mut words = text.split(',');
-    let network = words.next().unwrap_or_default();
-    let (ip, prefix) = match network.split_once('/') {
-        Some((ip, prefix)) => (parse_address(ip)?, parse_prefix(prefix)?),
-        None => (parse_address(network)?, 64),
-    };
-    let mut gateway = None;
-    for word in words {
-        let value = word
-            .strip_prefix("gw=")
-            .ok_or(ParseAddressError::UnknownOption)?;
-        gateway = Some(parse_address(value)?);
-    }
+    let (ip, prefix, gateway) = parse_network(text, 64, parse_address, parse_prefix)?;
     Ok(Address6::Static {
         ip,
         prefix,
