@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod context;
 pub mod debug;
 mod descriptors;
@@ -21,6 +22,7 @@ mod ring;
 mod signals;
 pub mod thread;
 
+pub use self::clock::Clock;
 pub use self::descriptors::{Class, Descriptor, Descriptors};
 pub use self::dispatch::is_supported;
 pub use self::ending::{Ending, FaultReport};

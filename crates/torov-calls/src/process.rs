@@ -10,6 +10,7 @@ use torov_memory::Memory;
 use torov_policy::{Policy, Subject, Usage};
 use torov_vcpu::{Machine, Vcpu};
 
+use crate::clock::Clock;
 use crate::debug::Debug;
 use crate::descriptors::Descriptors;
 use crate::ending::Ending;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub debug: Option<Arc<Debug>>,
     /// Calls without leaving the virtual machine, if wanted.
     pub ring: Option<RingSettings>,
+    /// The clock that it reads without a call, if it may.
+    pub clock: Option<Clock>,
     /// Whether to note what is asked for, so that a profile can be made of it.
     pub learn: bool,
 }
@@ -126,6 +129,7 @@ pub struct Process {
     pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
     ended: AtomicBool,
     pub(crate) ring: Option<Ring>,
+    pub(crate) clock: Option<Clock>,
 }
 
 impl Process {
@@ -161,6 +165,7 @@ impl Process {
             spares: Mutex::default(),
             ended: AtomicBool::new(false),
             ring,
+            clock: settings.clock,
         }
     }
 

@@ -132,7 +132,13 @@ impl Thread<'_> {
         if !ring.is_exit(rip) {
             // With other threads about, code cannot be changed under them.
             let alone = self.process.threads.load(Ordering::Acquire) == 1;
-            if alone && crate::ring::may_be_quick(call.number) {
+            // The clock's own calls set it, which takes the thread that made them.
+            let is_clock = self
+                .process
+                .clock
+                .as_ref()
+                .is_some_and(|clock| clock.holds(rip));
+            if alone && !is_clock && crate::ring::may_be_quick(call.number) {
                 ring.notice(&self.process.memory, rip, call.number);
             }
             return None;

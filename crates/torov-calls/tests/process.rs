@@ -76,6 +76,7 @@ fn settings(policy: Policy, limits: Limits, seen: &Seen) -> Settings {
         observer: Box::new(seen.clone()),
         debug: None,
         ring: None,
+        clock: None,
         learn: false,
     }
 }

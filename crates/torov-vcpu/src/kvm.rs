@@ -3,12 +3,13 @@
 mod processor;
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvm_bindings::{
-    CpuId, Msrs, kvm_dtable, kvm_msr_entry, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
-    kvm_xcr, kvm_xcrs,
+    CpuId, Msrs, kvm_device_attr, kvm_dtable, kvm_msr_entry, kvm_segment, kvm_sregs,
+    kvm_userspace_memory_region, kvm_xcr, kvm_xcrs,
 };
 use kvm_ioctls::{Kvm, SyncReg, VcpuFd, VmFd};
 use torov_abi::Errno;
@@ -137,11 +138,29 @@ impl Machine for KvmMachine {
                 (IA32_FMASK, FMASK),
             ],
         )?;
+        share_counter(&fd);
         fd.set_sync_valid_reg(SyncReg::Register);
         let mut vcpu = KvmVcpu::new(fd, memory, desk, states);
         vcpu.restart(registers, fs_base)?;
         Ok(Box::new(vcpu))
     }
+}
+
+/// Lets the program read the host's time stamp counter as it is. Where KVM does not know how, the program's may be another; whoever
+/// relies on it looks.
+fn share_counter(fd: &VcpuFd) {
+    const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
+    const KVM_VCPU_TSC_CTRL: u32 = 0;
+    const KVM_VCPU_TSC_OFFSET: u64 = 0;
+    let offset = 0_u64;
+    let attribute = kvm_device_attr {
+        flags: 0,
+        group: KVM_VCPU_TSC_CTRL,
+        attr: KVM_VCPU_TSC_OFFSET,
+        addr: torov_abi::word::wide((&raw const offset).addr()),
+    };
+    // SAFETY: the kernel reads the structure and the word that it names, both of which live during the call.
+    let _ = unsafe { libc::ioctl(fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attribute) };
 }
 
 fn failed(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> VcpuError {

@@ -18,6 +18,8 @@ pub mod script;
 pub mod shim;
 mod stubs;
 mod tables;
+pub mod tsc;
+pub mod vdso;
 
 use std::fmt;
 

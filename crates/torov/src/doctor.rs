@@ -7,7 +7,7 @@ use torov_abi::{Errno, PAGE};
 use torov_host as host;
 use torov_memory::{Layout, Memory, Place, Rights};
 use torov_vcpu::kvm::KvmMachine;
-use torov_vcpu::{Exit, Machine as _, Registers, Vcpu, VcpuError};
+use torov_vcpu::{Exit, Machine as _, Registers, Vcpu, VcpuError, tsc};
 
 /// Prints what works; the status is success if programs can be run.
 pub(crate) fn examine() -> ExitCode {
@@ -28,7 +28,7 @@ fn line(what: &str, result: &str) {
     println!("{what:<13} {result}");
 }
 
-/// Code at this address makes a call, writes to its own page, and divides by zero.
+/// Code at this address makes a call, writes to its own page, divides by zero, and says what the counter shows.
 const CODE: u64 = 0x40_0000;
 
 fn machine() -> Result<(), VcpuError> {
@@ -44,8 +44,8 @@ fn machine() -> Result<(), VcpuError> {
     memory
         .map(Place::Exactly(CODE), PAGE, Rights::READ_EXECUTE, "test")
         .map_err(failed)?;
-    // mov eax, 39; syscall; mov [rip], al (the page may not be written); xor ecx, ecx; div ecx
-    let code = b"\xb8\x27\0\0\0\x0f\x05\x88\x05\0\0\0\0\x31\xc9\xf7\xf1";
+    // mov eax, 39; syscall; mov [rip], al (the page may not be written); xor ecx, ecx; div ecx; rdtsc; syscall
+    let code = b"\xb8\x27\0\0\0\x0f\x05\x88\x05\0\0\0\0\x31\xc9\xf7\xf1\x0f\x31\x0f\x05";
     memory.load(CODE, code).map_err(failed)?;
     let mut vcpu = machine.add_vcpu(&Registers::at_start(CODE, 0), 0)?;
     expect(vcpu.as_mut(), "a system call", |exit, registers| {
@@ -82,7 +82,25 @@ fn machine() -> Result<(), VcpuError> {
         |exit, _| matches!(exit, Exit::Fault(fault) if fault.vector == 0),
     )?;
     line("exceptions", "arrive with their registers");
+    vcpu.registers_mut().rip = CODE + 17;
+    let before = tsc::read();
+    expect(vcpu.as_mut(), "a look at the counter", |exit, _| {
+        *exit == Exit::Call
+    })?;
+    let registers = vcpu.registers();
+    let seen = registers.rdx << 32 | registers.rax;
+    let is_shared = (before..=tsc::read()).contains(&seen);
+    line("clock", clock(tsc::is_invariant(), is_shared));
     Ok(())
+}
+
+/// How programs read the time.
+fn clock(is_invariant: bool, is_shared: bool) -> &'static str {
+    match (is_invariant, is_shared) {
+        (true, true) => "is read without calls, by the time stamp counter",
+        (true, false) => "takes calls: the program's time stamp counter is not the host's",
+        (false, _) => "takes calls: the time stamp counter does not count at one rate",
+    }
 }
 
 fn expect(
@@ -99,4 +117,16 @@ fn expect(
         "instead of {what} came {exit:?} at {:#x}",
         registers.rip
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock;
+
+    #[test]
+    fn a_clock_that_takes_calls_says_why() {
+        assert!(clock(true, true).contains("without calls"));
+        assert!(clock(true, false).contains("not the host's"));
+        assert!(clock(false, true).contains("one rate"));
+    }
 }

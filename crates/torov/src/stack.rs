@@ -24,6 +24,8 @@ pub(crate) struct Told<'a> {
     pub(crate) features: u32,
     /// 16 bytes of chance.
     pub(crate) random: [u8; 16],
+    /// Where the image of the vDSO lies, if there is one.
+    pub(crate) vdso: Option<u64>,
 }
 
 /// Makes a stack that ends at `top` and returns where its pointer stands.
@@ -91,7 +93,7 @@ pub(crate) fn auxiliary_of(
 }
 
 /// How many entries an auxiliary vector has, with the last one.
-const ENTRIES: usize = 19;
+const ENTRIES: usize = 20;
 
 /// The auxiliary vector; the numbers are those of `<elf.h>`.
 fn auxiliary(told: &Told<'_>, [executable, platform, random]: [u64; 3]) -> [[u64; 2]; ENTRIES] {
@@ -115,6 +117,8 @@ fn auxiliary(told: &Told<'_>, [executable, platform, random]: [u64; 3]) -> [[u64
         [23, 0],
         [25, random],
         [31, executable],
+        // What is not there is an entry to be ignored.
+        told.vdso.map_or([1, 0], |vdso| [33, vdso]),
         [51, 4096],
         [0, 0],
     ]
@@ -177,6 +181,7 @@ mod tests {
             headers: (0x40_0040, 3, 56),
             features: 7,
             random: *b"0123456789abcdef",
+            vdso: Some(0x7ffe_0000_1000),
         };
         let at = make(&memory, 0x7ffd_0000_0000, &told).unwrap();
         assert_eq!(at % 16, 0);
@@ -188,11 +193,12 @@ mod tests {
             ("./x".to_owned(), "one".to_owned(), 0)
         );
         assert_eq!((text(4), word(5)), ("A=B".to_owned(), 0));
-        let pairs: Vec<(u64, u64)> = (0..19)
+        let pairs: Vec<(u64, u64)> = (0..20)
             .map(|at| (word(6 + 2 * at), word(7 + 2 * at)))
             .collect();
         assert_eq!(pairs[0], (3, 0x40_0040));
         assert_eq!(pairs.last(), Some(&(0, 0)));
+        assert!(pairs.contains(&(33, 0x7ffe_0000_1000)));
         let random = pairs.iter().find(|(key, _)| *key == 25).unwrap().1;
         assert_eq!(
             &memory.read_array::<16>(random).unwrap(),

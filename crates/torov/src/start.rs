@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use torov_abi::{Errno, USER_END};
-use torov_calls::{Class, Descriptor, Limits, Mounts, Process, RingSettings, Settings, thread};
+use torov_abi::{Errno, PAGE, USER_END};
+use torov_calls::{
+    Class, Clock, Descriptor, Limits, Mounts, Process, RingSettings, Settings, thread,
+};
 use torov_host as host;
 use torov_memory::{Layout, Memory};
 use torov_policy::{Mode, Mount, Policy, Profile, RingMode, bytes, time};
 use torov_vcpu::kvm::KvmMachine;
-use torov_vcpu::{Machine as _, Registers, cpuid};
+use torov_vcpu::{Machine as _, Registers, cpuid, vdso};
 
 use crate::debugger::Debugger;
 use crate::elf::Image;
@@ -69,7 +71,14 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mut random = [0; 40];
     host::random(&mut random).map_err(|error| Failure::own(error.to_string()))?;
     let memory = memory_for(&machine, memory, chance(&random, 0))?;
-    let (registers, below, bias) = program(&memory, &file, &profile, &words, &random)?;
+    let top = stack_top(&random);
+    // What is to be learnt has to be seen: without a clock of its own the program makes calls.
+    let clock = match command.verb {
+        Verb::Learn => None,
+        _ => Clock::try_new(&memory, top + PAGE, &policy),
+    };
+    let vdso = clock.as_ref().map(Clock::image);
+    let (registers, below, bias) = program(&memory, &file, &profile, &words, &random, vdso)?;
     let vcpu = machine
         .add_vcpu(&registers, 0)
         .map_err(|error| Failure::own(error.to_string()))?;
@@ -96,6 +105,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         observer: Box::new(watch),
         debug: debugger.as_ref().map(Debugger::debug),
         ring,
+        clock,
         learn: command.verb == Verb::Learn,
     });
     let process = Arc::new(process);
@@ -304,6 +314,7 @@ fn program(
     profile: &Profile,
     words: &[String],
     random: &[u8; 40],
+    vdso: Option<u64>,
 ) -> Result<(Registers, u64, u64), Failure> {
     let path = &words[0];
     let status = file
@@ -333,15 +344,20 @@ fn program(
         headers: (bias + at, count, len),
         features: cpuid::features(),
         random: seed,
+        vdso,
     };
-    let top = USER_END - 4096 - chance(random, 2) % (1 << 22) * 4096;
-    let pointer = stack::make(memory, top, &told).map_err(refused)?;
+    let pointer = stack::make(memory, stack_top(random), &told).map_err(refused)?;
     let first = image
         .segments
         .first()
         .map_or(0, |segment| bias + segment.address);
     let registers = Registers::at_start(bias + image.entry, pointer);
     Ok((registers, first & !4095, bias))
+}
+
+/// Where the stack ends. Behind it come a page that is never there, the vDSO, and one more such page.
+fn stack_top(random: &[u8; 40]) -> u64 {
+    USER_END - (vdso::PAGES + 2) * PAGE - chance(random, 2) % (1 << 22) * PAGE
 }
 
 /// Gives the program standard input, output and error, as far as they are open here.

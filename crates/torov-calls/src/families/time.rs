@@ -41,9 +41,16 @@ fn clock_id(clock: u64) -> Result<i32, Errno> {
     }
 }
 
-fn clock_gettime(context: &Context<'_>, [clock, at, ..]: [u64; 6]) -> Answer {
+/// What a clock shows. `counter` is what came with the call, see [`Clock`](crate::Clock).
+fn read(context: &Context<'_>, clock: i32, counter: u64) -> Result<Duration, Errno> {
+    let own = context.process.clock.as_ref();
+    let read = own.and_then(|own| own.read(context.memory(), clock, counter));
+    read.unwrap_or_else(|| host::clock_get(clock))
+}
+
+fn clock_gettime(context: &Context<'_>, [clock, at, counter, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
-    let time = host::clock_get(clock_id(clock)?)?;
+    let time = read(context, clock_id(clock)?, counter)?;
     context.memory().write(at, &to_timespec(time))?;
     Ok(0)
 }
@@ -64,12 +71,11 @@ pub(crate) fn timeval(time: Duration) -> [u8; 16] {
     bytes
 }
 
-fn gettimeofday(context: &Context<'_>, [at, zone, ..]: [u64; 6]) -> Answer {
+fn gettimeofday(context: &Context<'_>, [at, zone, counter, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
     if at != 0 {
-        context
-            .memory()
-            .write(at, &timeval(host::clock_get(REALTIME)?))?;
+        let time = read(context, REALTIME, counter)?;
+        context.memory().write(at, &timeval(time))?;
     }
     if zone != 0 {
         context.memory().write(zone, &[0; 8])?;
@@ -77,9 +83,9 @@ fn gettimeofday(context: &Context<'_>, [at, zone, ..]: [u64; 6]) -> Answer {
     Ok(0)
 }
 
-fn time(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
+fn time(context: &Context<'_>, [at, _, counter, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
-    let seconds = host::clock_get(REALTIME)?.as_secs();
+    let seconds = read(context, REALTIME, counter)?.as_secs();
     if at != 0 {
         context.memory().write(at, &seconds.to_le_bytes())?;
     }

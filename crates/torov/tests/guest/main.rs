@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod debugger;
 mod faults;
 mod files;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     }
     let cases = [
         machine::CASES,
+        clock::CASES,
         faults::CASES,
         debugger::CASES,
         files::CASES,

@@ -112,23 +112,15 @@ fn compiled(compiler: &mut Command, source: &str) -> Option<PathBuf> {
     Some(binary)
 }
 
-fn musl_programs_run() {
-    let musl = || {
-        let mut gcc = Command::new("musl-gcc");
-        gcc.args(["-O1", "-static", "-pthread"]);
-        gcc
-    };
-    for (source, words, expected) in [
-        ("threads.c", &["run"][..], "20000 20000 20000 4\n"),
-        ("signals.c", &["run", "-a", "@poll"], "ok\n"),
-    ] {
-        if let Some(program) = compiled(&mut musl(), source) {
-            check(&run(words, &program, &[]), 0, expected);
-        }
-    }
+/// Compiles `source` with musl, if that is there.
+pub(crate) fn musl(source: &str) -> Option<PathBuf> {
+    let mut gcc = Command::new("musl-gcc");
+    gcc.args(["-O1", "-static", "-pthread"]);
+    compiled(&mut gcc, source)
 }
 
-fn go_programs_run() {
+/// Compiles a program in Go, if there is Go.
+pub(crate) fn go(source: &str) -> Option<PathBuf> {
     let cache = folder("go");
     let mut go = Command::new("go");
     go.args(["build"])
@@ -136,7 +128,22 @@ fn go_programs_run() {
         .env("GOCACHE", cache.join("cache"))
         .env("GO111MODULE", "off")
         .env("CGO_ENABLED", "0");
-    let Some(program) = compiled(&mut go, "concurrent.go") else {
+    compiled(&mut go, source)
+}
+
+fn musl_programs_run() {
+    for (source, words, expected) in [
+        ("threads.c", &["run"][..], "20000 20000 20000 4\n"),
+        ("signals.c", &["run", "-a", "@poll"], "ok\n"),
+    ] {
+        if let Some(program) = musl(source) {
+            check(&run(words, &program, &[]), 0, expected);
+        }
+    }
+}
+
+fn go_programs_run() {
+    let Some(program) = go("concurrent.go") else {
         return;
     };
     let expected = "18720000 user defined signal 1\n\
