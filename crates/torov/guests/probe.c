@@ -324,47 +324,6 @@ static void scribble(long count) {
     _exit(0);
 }
 
-// Calls by the million that mean nothing: the monitor must survive, the program may not.
-static void nonsense(long count, uint64_t seed) {
-    char *scratch = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    static const long never[] = {SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigreturn, SYS_pause,
-                                 SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_rt_sigsuspend, SYS_rt_sigtimedwait,
-                                 SYS_alarm, SYS_setitimer, SYS_timer_settime,
-                                 SYS_munmap, SYS_mprotect, SYS_mremap, SYS_brk, SYS_arch_prctl, SYS_clone, SYS_read,
-                                 SYS_readv, SYS_pread64, SYS_preadv, SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6,
-                                 SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_accept, SYS_accept4, SYS_recvfrom,
-                                 SYS_recvmsg, SYS_mmap, SYS_close, SYS_dup2, SYS_dup3, SYS_connect, SYS_madvise, SYS_pipe,
-                                 SYS_pipe2, SYS_eventfd, SYS_eventfd2, SYS_socketpair, SYS_epoll_wait,
-                                 SYS_epoll_pwait};
-    long again = 0;
-    for (long i = 0; i < count; i++) {
-        uint64_t args[7];
-        for (int at = 0; at < 7; at++) {
-            seed = seed * 6364136223846793005u + 1442695040888963407u;
-            uint64_t chance = seed >> 33;
-            switch (chance % 8) {
-            case 0: args[at] = chance >> 3; break;
-            case 1: args[at] = (uint64_t)scratch + chance % (1 << 16); break;
-            case 2: args[at] = seed; break;
-            case 3: args[at] = chance % 5; break;
-            case 4: args[at] = -(chance % 200); break;
-            case 5: args[at] = (uint64_t)1 << chance % 64; break;
-            case 6: args[at] = 0; break;
-            default: args[at] = 4096 * (chance % 20); break;
-            }
-        }
-        long number = seed % 3 == 0 ? (long)(seed >> 20 & 511) : seed % 3 == 1 ? (long)(seed >> 20 & 127) : (long)args[6];
-        int skip = 0;
-        for (size_t at = 0; at < sizeof never / sizeof *never; at++) skip |= number == never[at];
-        if (skip) {
-            again++;
-            continue;
-        }
-        syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
-    }
-    fprintf(stderr, "%ld calls made\n", count - again);
-}
-
 // A call that is denied is denied however it is made: by the library, often enough to be patched and to go by the ring, by
 // an instruction of its own, from a thread, with rubbish in the upper half of its number, and by the numbers of x32.
 static void *spell(void *argument) {
@@ -445,7 +404,6 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "robust")) robust();
     if (!strcmp(what, "reuse")) reuse();
     if (!strcmp(what, "races")) races();
-    if (!strcmp(what, "nonsense")) nonsense(number, argc > 3 ? atol(argv[3]) : 1);
     puts("ok");
     return 0;
 }

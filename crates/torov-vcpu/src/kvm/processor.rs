@@ -154,6 +154,8 @@ impl Vcpu for KvmVcpu {
         };
         store(registers, &mut regs);
         self.fd.set_regs(&regs).map_err(failed("the registers"))?;
+        // Who wants the thread's attention before it has run at all finds them here.
+        self.fd.sync_regs_mut().regs = regs;
         self.set_extended(&extended::initial())?;
         self.registers = *registers;
         self.seen = *registers;

@@ -23,7 +23,6 @@ pub(crate) const CASES: &[Case] = &[
         "denied_calls_fail_in_every_spelling",
         denied_calls_fail_in_every_spelling,
     ),
-    ("nonsense_does_no_harm", nonsense_does_no_harm),
 ];
 
 fn fault(what: &str, status: i32, piece: &str) {
@@ -81,32 +80,5 @@ fn denied_calls_fail_in_every_spelling() {
     for ring in ["on", "off"] {
         let words = ["run", "--ring", ring, &profile("spellings.toml")];
         check(&run(&words, &guest("probe.c"), &["spellings"]), 0, "ok\n");
-    }
-}
-
-/// More of the same, for `--ignored`.
-pub(crate) const LONG: &[Case] = &[("much_nonsense_does_no_harm", much_nonsense_does_no_harm)];
-
-fn much_nonsense_does_no_harm() {
-    let words = [
-        "run",
-        "-a",
-        "@files,@change-files,@poll,@signals,@net-client,@net-server",
-    ];
-    for seed in ["3", "4", "5", "6"] {
-        let output = run(&words, &guest("probe.c"), &["nonsense", "250000", seed]);
-        check_error(&output, 0, "calls made");
-    }
-}
-
-fn nonsense_does_no_harm() {
-    let words = [
-        "run",
-        "-a",
-        "@files,@change-files,@poll,@net-client,@net-server",
-    ];
-    for seed in ["1", "2"] {
-        let output = run(&words, &guest("probe.c"), &["nonsense", "5000", seed]);
-        check_error(&output, 0, "calls made");
     }
 }

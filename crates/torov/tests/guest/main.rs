@@ -13,13 +13,14 @@ mod machine;
 mod network;
 mod programs;
 mod signals;
+mod storm;
 mod tools;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if harness::is_long() {
-        return harness::main(&[machine::LONG, faults::LONG].concat());
+        return harness::main(&[machine::LONG, storm::LONG].concat());
     }
     let cases = [
         machine::CASES,
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         network::CASES,
         programs::CASES,
         signals::CASES,
+        storm::CASES,
         tools::CASES,
     ];
     harness::main(&cases.concat())
