@@ -152,6 +152,8 @@ fn extras() -> Extras {
     Extras {
         lines: true,
         gdb: true,
+        // For `monitor trace`; it notes nothing unless the command line says `trace=on`.
+        trace: true,
         ..Extras::default()
     }
 }

@@ -12,6 +12,7 @@ use core::mem;
 use core::ptr;
 
 use toro::thread::{self, Builder, JoinHandle, SpawnError};
+use toro_arch::debug::Beyond;
 
 toro::main!(main);
 
@@ -58,8 +59,18 @@ fn execute(data: *const u8) {
     function();
 }
 
+/// Makes the upper halves of the AVX registers known, if there are any: byte `n` of register `r` is `16 * r + n`.
+fn mark_registers() {
+    let mut beyond = Beyond::read();
+    for (index, byte) in (0..=u8::MAX).zip(beyond.upper.iter_mut().flatten().flatten()) {
+        *byte = index;
+    }
+    beyond.write_upper();
+}
+
 #[inline(never)]
 fn read_null() {
+    mark_registers();
     let null = black_box(ptr::null::<u64>()).wrapping_add(1);
     // SAFETY: faults, which is the purpose.
     let value = unsafe { null.read_volatile() };

@@ -9,7 +9,7 @@ use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::registers::control::{Cr0, Cr0Flags};
 use x86_64::registers::model_specific::{FsBase, GsBase};
 
-use crate::paging;
+use crate::{cpu, paging};
 
 /// The flag of RFLAGS that makes an exception follow the next instruction.
 pub const TRAP: u64 = 1 << 8;
@@ -123,9 +123,69 @@ pub fn breakpoint() {
     x86_64::instructions::interrupts::int3();
 }
 
-/// The bases of the segments FS and GS.
-pub fn segment_bases() -> [u64; 2] {
-    [FsBase::read().as_u64(), GsBase::read().as_u64()]
+/// The upper halves of the AVX registers, YMM0 first.
+pub type UpperHalves = [[u8; 16]; 16];
+
+/// Whether this machine has AVX registers: then all cores have.
+pub fn has_avx() -> bool {
+    let registers = cpu::control_registers();
+    registers.xcr0 & 1 << 2 != 0
+}
+
+/// What a core has beyond the registers of a [`TrapFrame`](crate::trap::TrapFrame). Code of the kernel leaves all of it alone, exception handlers too.
+#[derive(Clone, Copy, Debug)]
+pub struct Beyond {
+    /// The bases of the segments FS and GS.
+    pub bases: [u64; 2],
+    /// The upper halves, if there is AVX.
+    pub upper: Option<UpperHalves>,
+}
+
+impl Beyond {
+    /// Reads the running core's.
+    pub fn read() -> Self {
+        Self {
+            bases: [FsBase::read().as_u64(), GsBase::read().as_u64()],
+            upper: has_avx().then(upper_halves),
+        }
+    }
+
+    /// Sets the upper halves of the running core's AVX registers.
+    pub fn write_upper(&self) {
+        if let Some(upper) = self.upper.as_ref().filter(|_| has_avx()) {
+            set_upper_halves(upper);
+        }
+    }
+}
+
+fn upper_halves() -> UpperHalves {
+    let mut halves = [[0; 16]; 16];
+    // SAFETY: writes the 16 times 16 bytes of the array; there is AVX (`read`).
+    unsafe {
+        asm!(
+            // Intel SDM volume 2, VEXTRACTF128: 1 is the upper half.
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            r"vextractf128 xmmword ptr [{at} + 16 * \n], ymm\n, 1",
+            ".endr",
+            at = in(reg) &raw mut halves,
+            options(nostack, preserves_flags),
+        );
+    }
+    halves
+}
+
+fn set_upper_halves(halves: &UpperHalves) {
+    // SAFETY: reads the 16 times 16 bytes of the array; there is AVX (`write_upper`). The lower halves, which compiled code uses, stay
+    // as they are.
+    unsafe {
+        asm!(
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+            r"vinsertf128 ymm\n, ymm\n, xmmword ptr [{at} + 16 * \n], 1",
+            ".endr",
+            at = in(reg) halves,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
 }
 
 /// Reads memory from `address` on until `bytes` are full or an access would fault; returns how many were read.

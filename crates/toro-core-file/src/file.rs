@@ -112,6 +112,7 @@ impl fmt::Write for Output<'_> {
 /// Where everything lies in the file.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
+    /// Bytes of the notes of threads.
     threads: usize,
     /// Bytes of the text for people.
     text: usize,
@@ -125,10 +126,10 @@ struct Plan {
 impl Plan {
     fn new(source: &mut dyn Source, segments: &Segments, room: u64) -> Result<Self, WriteError> {
         let (mut threads, mut text) = (0, Count(0));
-        source.threads(&mut |_| threads += 1);
+        source.threads(&mut |thread| threads += note::len(thread));
         source.describe(&mut text);
         let notes = (HEADER + PROGRAM_HEADER * (1 + segments.all().len())) as u64;
-        let len = (note::THREAD * threads + note::size(text.0)) as u64;
+        let len = (threads + note::size(text.0)) as u64;
         let memory = (notes + len).next_multiple_of(PAGE);
         let left = room.checked_sub(memory).ok_or(WriteError::NoRoom(memory))?;
         Ok(Self {
@@ -201,7 +202,7 @@ fn headers(out: &mut Output<'_>, plan: &Plan, segments: &Segments) {
     }
     put(32, &(HEADER as u64).to_le_bytes());
     out.bytes(&header);
-    let len = (note::THREAD * plan.threads + note::size(plan.text)) as u64;
+    let len = (plan.threads + note::size(plan.text)) as u64;
     out.bytes(&program_header([NOTE, READ], [plan.notes, 0, len, 0, 4]));
     plan.place(segments, &mut |segment, at, len| {
         // What was cut off is not there, what is zero is.
@@ -234,16 +235,22 @@ fn notes(out: &mut Output<'_>, plan: &Plan, source: &mut dyn Source) {
     let mut left = plan.threads;
     source.threads(&mut |thread| {
         // No more than were counted, whatever the source says.
-        if left > 0 {
-            left -= 1;
+        if let Some(rest) = left.checked_sub(note::len(thread)) {
+            left = rest;
             let status = note::status(thread);
             out.bytes(&note::head(note::CORE, note::PRSTATUS, status.len()));
             out.bytes(&status);
-            out.bytes(&note::head(note::CORE, note::FPREGSET, FX));
-            out.bytes(thread.fx.unwrap_or(&[0; FX]));
+            if let Some(fx) = thread.fx {
+                out.bytes(&note::head(note::CORE, note::FPREGSET, FX));
+                out.bytes(fx);
+            }
+            if let Some(extended) = note::extended(thread) {
+                out.bytes(&note::head(note::LINUX, note::XSTATE, extended.len()));
+                out.bytes(&extended);
+            }
         }
     });
-    out.zeros((left * note::THREAD) as u64);
+    out.zeros(left as u64);
     out.bytes(&note::head(note::TORO, 1, plan.text));
     let begin = out.done;
     source.describe(out);

@@ -22,5 +22,5 @@ mod note;
 mod segments;
 
 pub use file::{Scratch, Source, Write, WriteError, write};
-pub use note::{FX, Registers, Thread, register};
+pub use note::{FX, Registers, Thread, UpperHalves, register};
 pub use segments::{PAGE, PAGE_BYTES, Segments};

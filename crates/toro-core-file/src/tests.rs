@@ -9,8 +9,11 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, LittleEndian};
 
 use super::{Scratch, Source, Write, WriteError, write};
-use crate::note::{FX, Registers, Thread, register};
+use crate::note::{FX, Registers, Thread, UpperHalves, register};
 use crate::segments::{PAGE, PAGE_BYTES};
+
+/// The upper half of YMM0, and so on.
+const UPPER: UpperHalves = [[9; 16]; 16];
 
 /// A machine whose pages hold their own numbers.
 struct Fake {
@@ -28,7 +31,8 @@ impl Source for Fake {
                 id: u32::try_from(id).unwrap(),
                 signal: if id == 1 { 6 } else { 0 },
                 registers: &registers,
-                fx: (id == 1).then_some(&fx),
+                fx: (id <= 2).then_some(&fx),
+                upper: (id == 1).then_some(&UPPER),
             });
         }
     }
@@ -119,9 +123,10 @@ fn zeros_are_in_the_headers_only() {
 }
 
 #[test]
-fn each_thread_has_two_notes() {
+fn each_thread_has_notes_of_what_is_known() {
     let notes = notes(&file(3, &[(1, false)], 1 << 20).unwrap());
-    assert_eq!(notes.len(), 7);
+    // Of the first all, of the second no AVX registers, of the third no x87 registers either.
+    assert_eq!(notes.len(), 3 + 2 + 1 + 1);
     let (name, kind, status) = &notes[0];
     assert_eq!((&name[..], *kind, status.len()), (&b"CORE"[..], 1, 336));
     assert_eq!(status[12..14], [6, 0]);
@@ -133,8 +138,19 @@ fn each_thread_has_two_notes() {
     assert_eq!(status[328], 1);
     let (name, kind, fx) = &notes[1];
     assert_eq!((&name[..], *kind, &fx[..]), (&b"CORE"[..], 2, &[7; FX][..]));
-    // The second thread's x87 registers are not known.
-    assert_eq!(notes[2].2[328], 0);
+    let (name, kind, extended) = &notes[2];
+    assert_eq!(
+        (&name[..], *kind, extended.len()),
+        (&b"LINUX"[..], 0x202, 832)
+    );
+    assert_eq!(extended[..464], [7; 464]);
+    for states in [&extended[464..472], &extended[512..520]] {
+        assert_eq!(states, [7, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    assert_eq!(extended[520..576], [0; 56]);
+    assert_eq!(extended[576..], *UPPER.as_flattened());
+    assert_eq!((notes[3].2[328], notes[4].1), (1, 2));
+    assert_eq!(notes[5].2[328], 0);
     let (name, _, text) = &notes[6];
     assert_eq!((&name[..], &text[..]), (&b"TORO"[..], &b"3 threads"[..]));
 }

@@ -2,15 +2,15 @@
 
 use core::fmt;
 
+use toro_arch::debug::{self, Beyond, UpperHalves};
 use toro_arch::trap::TrapFrame;
-use toro_arch::{core_local, debug};
 use toro_sched::{Doing, Seen};
 
 use crate::breakpoints;
 use crate::machine::{Machine, Thread};
 use crate::points::Point;
 use crate::registers::{
-    BASES, FLAGS, GENERAL, MXCSR, R12, RBP, RBX, RIP, RSP, Registers, SEGMENTS, ST, X87, XMM,
+    BASES, FLAGS, GENERAL, MXCSR, R12, RBP, RBX, RIP, RSP, Registers, SEGMENTS, ST, UPPER, X87, XMM,
 };
 use crate::stop;
 use crate::stub::Monitor;
@@ -77,7 +77,8 @@ impl Machine for Kernel {
         each(&mut |seen| {
             if seen.id == thread {
                 found = if is_on_core(seen) {
-                    stop::frame_of(seen.core).map(|frame| of_frame(frame, seen.core))
+                    stop::frame_of(seen.core)
+                        .map(|frame| of_frame(frame, stop::beyond_of(seen.core)))
                 } else {
                     Some(of_parked(seen.stack_pointer))
                 };
@@ -94,9 +95,19 @@ impl Machine for Kernel {
                 && let Some(frame) = stop::frame_of(seen.core)
             {
                 is_set = set_frame(frame, registers);
+                if let Some(upper) = stop::beyond_of(seen.core)
+                    .and_then(|beyond| beyond.upper.as_mut())
+                    .filter(|_| is_set)
+                {
+                    set_upper(upper, registers);
+                }
             }
         });
         is_set
+    }
+
+    fn has_avx(&self) -> bool {
+        debug::has_avx()
     }
 
     fn read(&mut self, addr: u64, bytes: &mut [u8]) -> usize {
@@ -118,7 +129,7 @@ impl Machine for Kernel {
 
     fn monitor(&mut self, command: &str, out: &mut dyn fmt::Write) {
         if command != "threads" {
-            return (self.monitor)(command, out);
+            return (self.monitor)(command, &stop::cores(), out);
         }
         self.threads(&mut |thread| {
             let Thread {
@@ -171,7 +182,7 @@ fn fx_place(number: usize) -> core::ops::Range<usize> {
     }
 }
 
-fn of_frame(frame: &mut TrapFrame, core: usize) -> Registers {
+fn of_frame(frame: &mut TrapFrame, beyond: Option<&mut Beyond>) -> Registers {
     let mut registers = Registers::new();
     for (number, value) in (GENERAL..).zip(general(frame)) {
         registers.set_value(number, *value);
@@ -196,9 +207,12 @@ fn of_frame(frame: &mut TrapFrame, core: usize) -> Registers {
     for (number, value) in (X87..).zip(x87) {
         registers.set_value(number, value);
     }
-    if core == core_local::id() {
-        for (number, base) in (BASES..).zip(debug::segment_bases()) {
+    if let Some(beyond) = beyond {
+        for (number, base) in (BASES..).zip(beyond.bases) {
             registers.set_value(number, base);
+        }
+        for (number, half) in (UPPER..).zip(beyond.upper.iter().flatten()) {
+            registers.set(number, half);
         }
     }
     registers
@@ -218,6 +232,14 @@ fn of_parked(stack_pointer: u64) -> Registers {
     }
     registers.set_value(RSP, stack_pointer.saturating_add(7 * 8));
     registers
+}
+
+fn set_upper(upper: &mut UpperHalves, registers: &Registers) {
+    for (number, place) in (UPPER..).zip(upper) {
+        if let Some(bytes) = registers.get(number) {
+            place.copy_from_slice(bytes);
+        }
+    }
 }
 
 /// Puts registers into a frame, as far as that cannot make the return to it fault; `false`, and nothing done, if it would.

@@ -49,6 +49,9 @@ pub trait Machine {
     /// Sets the registers of `thread`; `false` if that cannot be.
     fn set_registers(&mut self, thread: u64, registers: &Registers) -> bool;
 
+    /// Whether it has AVX registers.
+    fn has_avx(&self) -> bool;
+
     /// Reads memory from `addr` on until `bytes` are full or there is no memory; returns how many were read.
     fn read(&mut self, addr: u64, bytes: &mut [u8]) -> usize;
 

@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-/// How many registers there are.
-pub(crate) const COUNT: usize = 59;
+/// How many registers there are at most; a machine without AVX lacks those from [`UPPER`] on.
+const COUNT: usize = UPPER + 16;
 
 /// The bytes of all of them.
-pub(crate) const BYTES: usize = 17 * 8 + 7 * 4 + 8 * 10 + 8 * 4 + 16 * 16 + 4 + 2 * 8;
+const BYTES: usize = 17 * 8 + 7 * 4 + 8 * 10 + 8 * 4 + 16 * 16 + 4 + 2 * 8 + 16 * 16;
 
 /// RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15.
 pub(crate) const GENERAL: usize = 0;
@@ -34,13 +34,20 @@ pub(crate) const XMM: usize = 40;
 pub(crate) const MXCSR: usize = 56;
 /// The bases of FS and GS.
 pub(crate) const BASES: usize = 57;
+/// The number of the upper half of YMM0.
+pub(crate) const UPPER: usize = 59;
+
+/// How many registers a machine has.
+pub(crate) fn count(has_avx: bool) -> usize {
+    if has_avx { COUNT } else { UPPER }
+}
 
 /// What a thread's registers hold, as far as that is known: a parked thread has kept only those that a call keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registers {
     bytes: [u8; BYTES],
     /// A bit for each register that is known.
-    known: u64,
+    known: u128,
 }
 
 impl Registers {
@@ -95,7 +102,7 @@ pub(crate) fn size(number: usize) -> usize {
     match number {
         FLAGS..ST | X87..XMM | MXCSR => 4,
         ST..X87 => 10,
-        XMM..MXCSR => 16,
+        XMM..MXCSR | UPPER.. => 16,
         _ => 8,
     }
 }
@@ -105,12 +112,16 @@ fn place(number: usize) -> Range<usize> {
     start..start + size(number)
 }
 
-/// The target description (GDB manual, G.5.15, "i386 Features").
-pub(crate) const DESCRIPTION: &str = include_str!("target.xml");
+/// The target description (GDB manual, G.5.15, "i386 Features"), in pieces: some depend on the machine.
+pub(crate) fn description(has_avx: bool) -> [&'static str; 3] {
+    const AVX: &str = include_str!("target-avx.xml");
+    let avx = if has_avx { AVX } else { "" };
+    [include_str!("target.xml"), avx, "</target>\n"]
+}
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, COUNT, DESCRIPTION, Registers, place, size};
+    use super::{BYTES, COUNT, Registers, UPPER, count, description, place, size};
 
     #[test]
     fn the_sizes_add_up() {
@@ -120,16 +131,24 @@ mod tests {
 
     #[test]
     fn the_description_lists_the_same_registers() {
-        let sizes: Vec<usize> = DESCRIPTION
-            .split("<reg ")
-            .skip(1)
-            .map(|reg| {
-                let (_, behind) = reg.split_once("bitsize=\"").expect("a size");
-                let (bits, _) = behind.split_once('"').expect("a number");
-                bits.parse::<usize>().expect("a number") / 8
-            })
-            .collect();
-        assert_eq!(sizes, (0..COUNT).map(size).collect::<Vec<_>>());
+        for has_avx in [false, true] {
+            let text = description(has_avx).concat();
+            let sizes: Vec<usize> = text
+                .split("<reg ")
+                .skip(1)
+                .map(|reg| {
+                    let (_, behind) = reg.split_once("bitsize=\"").expect("a size");
+                    let (bits, _) = behind.split_once('"').expect("a number");
+                    bits.parse::<usize>().expect("a number") / 8
+                })
+                .collect();
+            assert_eq!(
+                sizes,
+                (0..count(has_avx)).map(size).collect::<Vec<_>>(),
+                "{text}"
+            );
+            assert!(text.ends_with("</feature>\n</target>\n"), "{text}");
+        }
     }
 
     #[test]
@@ -142,5 +161,8 @@ mod tests {
         assert!(!registers.set(40, &[7; 8]) && !registers.set(COUNT, &[0; 8]));
         assert_eq!(registers.get(40), Some(&[7; 16][..]));
         assert_eq!(registers.get(41), None);
+        assert!(registers.set(UPPER + 15, &[9; 16]));
+        assert_eq!(registers.get(UPPER + 15), Some(&[9; 16][..]));
+        assert_eq!(registers.get(UPPER), None);
     }
 }

@@ -7,7 +7,7 @@ use crate::hex;
 use crate::machine::{Machine, Stop, StopKind};
 use crate::packet::{PACKET_MAX, Reply};
 use crate::points::PointKind;
-use crate::registers::{self, DESCRIPTION, Registers};
+use crate::registers::{self, Registers};
 use crate::resume::Resume;
 use crate::threads::{self, Window};
 
@@ -123,7 +123,9 @@ impl Session {
             Command::Remove(point) => self.done(machine.remove(point)),
             Command::Description(offset, len) => {
                 let mut window = Window::new(&mut self.reply, offset, len);
-                let _ = window.write_str(DESCRIPTION);
+                for piece in registers::description(machine.has_avx()) {
+                    let _ = window.write_str(piece);
+                }
                 window.finish();
             }
             Command::Threads(offset, len) => {
@@ -183,12 +185,15 @@ impl Session {
         let Some(registers) = machine.registers(self.selected) else {
             return self.done(false);
         };
-        (0..registers::COUNT).for_each(|number| self.append(number, &registers));
+        let count = registers::count(machine.has_avx());
+        (0..count).for_each(|number| self.append(number, &registers));
     }
 
     fn register(&mut self, number: usize, machine: &mut dyn Machine) {
         match machine.registers(self.selected) {
-            Some(registers) if number < registers::COUNT => self.append(number, &registers),
+            Some(registers) if number < registers::count(machine.has_avx()) => {
+                self.append(number, &registers);
+            }
             _ => self.done(false),
         }
     }
@@ -206,7 +211,7 @@ impl Session {
         };
         let mut rest = digits;
         let mut is_whole = true;
-        for number in 0..registers::COUNT {
+        for number in 0..registers::count(machine.has_avx()) {
             let len = 2 * registers::size(number);
             let Some((value, behind)) = rest.split_at_checked(len) else {
                 is_whole = false;
@@ -246,7 +251,14 @@ impl Session {
             .map(|(byte, free)| *free = byte)
             .count();
         let command = core::str::from_utf8(&room[..count]).unwrap_or("");
-        machine.monitor(command.trim(), &mut Console(&mut self.reply));
+        let mut console = Console {
+            reply: &mut self.reply,
+            is_cut: false,
+        };
+        machine.monitor(command.trim(), &mut console);
+        if console.is_cut {
+            self.reply.hex(CUT.as_bytes());
+        }
         if self.reply.text().is_empty() {
             self.reply.set("OK");
         }
@@ -265,13 +277,22 @@ fn set(registers: &mut Registers, number: usize, digits: &[u8]) -> bool {
     hex::bytes(digits, &mut room).is_some_and(|bytes| registers.set(number, bytes))
 }
 
-/// What a command prints: digits in the answer, as much as fits.
-struct Console<'a>(&'a mut Reply);
+/// What a command prints: digits in the answer, as much as fits beside [`CUT`].
+struct Console<'a> {
+    reply: &'a mut Reply,
+    is_cut: bool,
+}
+
+/// What stands for more than fits.
+const CUT: &str = "\n... and more\n";
 
 impl fmt::Write for Console<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let fits = text.len().min(self.0.room() / 2);
-        self.0.hex(&text.as_bytes()[..fits]);
+        let room = (self.reply.room() / 2).saturating_sub(CUT.len());
+        self.is_cut |= text.len() > room;
+        if !self.is_cut {
+            self.reply.hex(text.as_bytes());
+        }
         Ok(())
     }
 }

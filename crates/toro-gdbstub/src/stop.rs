@@ -10,8 +10,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use toro_arch::core_local::{self, MAX_CORES};
+use toro_arch::debug::Beyond;
 use toro_arch::trap::TrapFrame;
 use toro_arch::{apic, cpu, tsc};
+use toro_sync::StoppedCore;
 
 /// The core that talks, counted from 1; 0 if all run.
 static OWNER: AtomicUsize = AtomicUsize::new(0);
@@ -24,6 +26,8 @@ struct Slot {
     was_called: AtomicBool,
     /// Its registers, while it waits.
     frame: AtomicPtr<TrapFrame>,
+    /// Those beyond the frame, wherever that is set.
+    beyond: AtomicPtr<Beyond>,
     /// It waits on though nobody talks: gdb has let only others go.
     is_held: AtomicBool,
 }
@@ -33,6 +37,7 @@ static SLOTS: [Slot; MAX_CORES] = [const {
         is_inside: AtomicBool::new(false),
         was_called: AtomicBool::new(false),
         frame: AtomicPtr::new(ptr::null_mut()),
+        beyond: AtomicPtr::new(ptr::null_mut()),
         is_held: AtomicBool::new(false),
     }
 }; MAX_CORES];
@@ -97,6 +102,43 @@ pub(crate) fn frame_of(core: usize) -> Option<&'static mut TrapFrame> {
     // SAFETY: the frame lies on the stack of an exception handler that does not return while its core waits, which it does
     // until the one core that talks, and alone calls this, lets it go. References do not outlive one answer.
     unsafe { frame.as_mut() }
+}
+
+/// What `core` has beyond its frame, if it is stopped.
+///
+/// # Context
+/// The core that talks.
+pub(crate) fn beyond_of(core: usize) -> Option<&'static mut Beyond> {
+    frame_of(core)?;
+    let beyond = SLOTS[core].beyond.load(Ordering::SeqCst);
+    // SAFETY: a frame is shown within `with_beyond` only, whose value lives until its core goes on; the rest as in `frame_of`.
+    unsafe { beyond.as_mut() }
+}
+
+/// Leave to look at each core by its number; `None` for those that are not stopped.
+///
+/// # Context
+/// The core that talks, which lets no core go as long as it uses what it gets.
+pub(crate) fn cores() -> [Option<StoppedCore>; MAX_CORES] {
+    core::array::from_fn(|core| {
+        frame_of(core)?;
+        // SAFETY: 1. it waits until the one core that talks lets it go (context); 2. `Monitor` says so.
+        Some(unsafe { StoppedCore::new(core) })
+    })
+}
+
+/// Shows what this core has beyond its frames as long as `f` runs, and sets what was changed of that.
+pub(crate) fn with_beyond<R>(f: impl FnOnce() -> R) -> R {
+    let mut beyond = Beyond::read();
+    let before = beyond.upper;
+    SLOTS[core_local::id()]
+        .beyond
+        .store(&raw mut beyond, Ordering::SeqCst);
+    let outcome = f();
+    if beyond.upper != before {
+        beyond.write_upper();
+    }
+    outcome
 }
 
 /// Says whether `core` waits on when nobody talks any more.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_arch::trap::TrapFrame;
 use toro_arch::{apic, cpu, debug};
-use toro_sync::{Once, SpinLock};
+use toro_sync::{Once, SpinLock, StoppedCore};
 
 use crate::kernel::{self, Kernel};
 use crate::machine::{Stop, StopKind};
@@ -17,8 +17,9 @@ use crate::resume::{Action, Resume};
 use crate::session::{Next, Session};
 use crate::{breakpoints, stop};
 
-/// Answers a command of `monitor`: writes what it has to say.
-pub type Monitor = fn(command: &str, out: &mut dyn fmt::Write);
+/// Answers a command of `monitor`: writes what it has to say. May look at cores that are stopped, each at the place of its number, and
+/// lends them only to functions of the kernel that ask for one.
+pub type Monitor = fn(command: &str, cores: &[Option<StoppedCore>], out: &mut dyn fmt::Write);
 
 /// The vector of interrupts that cannot be masked.
 const NMI: u64 = 2;
@@ -180,6 +181,11 @@ fn handle(frame: &mut TrapFrame, cause: Cause, settings: &Settings) -> bool {
     if is_inside_range(frame, cause) {
         return true;
     }
+    stop::with_beyond(|| stand(frame, cause, settings))
+}
+
+/// Talks, or waits for who does, until this core may go on. Returns as [`enter`].
+fn stand(frame: &mut TrapFrame, cause: Cause, settings: &Settings) -> bool {
     let has_input = || settings.port.has_input();
     let mut cause = cause;
     while !stop::own(frame) {

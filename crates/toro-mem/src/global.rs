@@ -10,7 +10,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use toro_arch::core_local::{self, MAX_CORES};
-use toro_sync::PerCore;
+use toro_sync::{PerCore, StoppedCore};
 
 use crate::dma::DmaBuf;
 use crate::heap::CoreHeap;
@@ -97,6 +97,15 @@ const fn address(address: u64) -> usize {
 /// What the running core's memory is used for.
 pub fn stats() -> Stats {
     with_heap(|heap| heap.stats())
+}
+
+/// What the memory of a core that stands still is used for, for a debugger; `None` if it has none. A core that was stopped in the middle
+/// of a call may be wrong by that one.
+pub fn stats_on(stopped: &StoppedCore) -> Option<Stats> {
+    // SAFETY: 1. the core stands still as long as there is a `stopped`; 2. what is read are numbers.
+    let local = unsafe { HEAPS.of(stopped.core()) }?;
+    // SAFETY: nobody changes the heap meanwhile, and the reference ends before its core goes on.
+    Some(unsafe { &*local.0.get() }.stats())
 }
 
 /// Takes back what other cores have freed of this core's memory: for an idle core, others do it when they need more.

@@ -364,7 +364,8 @@ impl Extension for Ipv6 {
     }
 
     fn meant(&self, stand_in: Ipv4Addr) -> Option<(Ipv6Addr, Ipv6Addr)> {
-        let state = self.state.borrow();
+        // A debugger may ask in the middle of a change.
+        let state = self.state.try_borrow().ok()?;
         let peer = state.peers.get(stand_in)?;
         Some((peer.remote, peer.local))
     }

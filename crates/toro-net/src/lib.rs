@@ -97,7 +97,7 @@ pub use local::Addresses;
 pub use lookup::{ConnectToError, LookupError, looked_up, lookup};
 pub use ping::{ping, pinged};
 pub use poll::{
-    Serving, addresses, init, is_init, join, run, serve, serve_on_each_core, stats, try_stats,
+    Serving, addresses, init, is_init, join, look, run, serve, serve_on_each_core, stats,
     wait_for_address,
 };
 pub use seat::{Seat, seats};

@@ -15,7 +15,7 @@ use core::time::Duration;
 use toro_dev::net::NetDevice;
 use toro_sched::JoinHandle;
 use toro_service::Service;
-use toro_sync::PerCore;
+use toro_sync::{LookError, PerCore, StoppedCore};
 use toro_time::Instant;
 
 use crate::config::Config;
@@ -62,7 +62,7 @@ pub fn is_init() -> bool {
 ///
 /// `f` must not park and must not call a socket.
 pub(crate) fn with_stack<R>(f: impl FnOnce(&mut Stack) -> R) -> Option<R> {
-    STACK.try_with(|stack| f(&mut stack.borrow_mut()))
+    STACK.try_change(f)
 }
 
 /// Takes the turns of this core's stack, for ever.
@@ -252,9 +252,12 @@ pub fn wait_for_address(deadline: Instant) -> Option<Addresses> {
     toro_sched::block_on_until(deadline, configured).flatten()
 }
 
-/// As [`stats`], for a debugger that has stopped the core anywhere; `None` without a network or in the middle of the stack's work.
-pub fn try_stats() -> Option<Stats> {
-    STACK.try_with(|stack| Some(stack.try_borrow().ok()?.stats()))?
+/// Calls `f` with the stack of a core that stands still: for a debugger. `f` takes no memory and changes nothing.
+///
+/// # Errors
+/// Fails if the core has no network, or was stopped in the middle of its stack's work.
+pub fn look(stopped: &StoppedCore, f: impl FnOnce(&Stack)) -> Result<(), LookError> {
+    STACK.look(stopped, f)
 }
 
 /// What the stack of this core has done and holds; all zero without a network.

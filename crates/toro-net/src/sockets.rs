@@ -1,6 +1,7 @@
 //! [`sockets`]: what this core listens at and is connected to, for people.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::poll::with_stack;
@@ -31,14 +32,35 @@ pub enum Socket {
     },
 }
 
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Listener { local, ready } => write!(f, "listens     {local}, {ready} ready"),
+            Self::Connection {
+                local,
+                peer,
+                received,
+                unsent,
+                is_open,
+            } => {
+                let state = if is_open { "open" } else { "closing" };
+                write!(
+                    f,
+                    "{state:11} {local} {peer}, {received} bytes to read, {unsent} to send"
+                )
+            }
+        }
+    }
+}
+
 /// The sockets of this core, at most `most` of them; none without a network.
 pub fn sockets(most: usize) -> Vec<Socket> {
-    with_stack(|stack| stack.sockets(most)).unwrap_or_default()
+    with_stack(|stack| stack.sockets().take(most).collect()).unwrap_or_default()
 }
 
 impl Stack {
-    /// The listeners and connections, at most `most` of them.
-    pub fn sockets(&self, most: usize) -> Vec<Socket> {
+    /// The listeners and connections; takes no memory.
+    pub fn sockets(&self) -> impl Iterator<Item = Socket> {
         let listeners = self.listeners.iter().map(|listener| {
             let address = listener.address().unwrap_or(Ipv4Addr::UNSPECIFIED);
             Socket::Listener {
@@ -46,9 +68,9 @@ impl Stack {
                 ready: listener.ready.len(),
             }
         });
-        let ids = self.connections.ids().into_iter();
-        let connections = ids.filter_map(|id| {
-            let connection = self.connections.get(id)?;
+        let places = 0..self.connections.places();
+        let connections = places.filter_map(|place| {
+            let (_, connection) = self.connections.at(place)?;
             let (tuple, socket) = (connection.tuple, connection.socket());
             let peer = SocketAddrV4::new(tuple.remote, tuple.remote_port);
             let local = SocketAddrV4::new(tuple.local, tuple.local_port);
@@ -61,6 +83,6 @@ impl Stack {
                 is_open: socket.may_send() && socket.may_recv(),
             })
         });
-        listeners.chain(connections).take(most).collect()
+        listeners.chain(connections)
     }
 }

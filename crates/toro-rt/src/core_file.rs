@@ -14,6 +14,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use log::{error, info};
+use toro_arch::debug::Beyond;
 use toro_arch::trap::{self, TrapFrame};
 use toro_boot::{BootInfo, Ranges};
 use toro_core_file::{Scratch, Write, WriteError};
@@ -25,6 +26,7 @@ use toro_sync::{SpinLock, SpinLockGuard};
 use self::image::Stopped;
 use crate::places::{self, Place};
 use crate::spare::{self, Wanted};
+use crate::stand::Standing;
 use crate::{environment, stand};
 
 /// `SIGABRT`, for a panic.
@@ -40,7 +42,7 @@ struct State {
     scratch: &'static mut Scratch,
     ram: Ranges,
     /// The registers at the failure, and the signal that says what it was: a second failure takes the place of the first on its stack.
-    frame: Option<TrapFrame>,
+    frame: Option<(TrapFrame, Beyond)>,
     signal: u16,
 }
 
@@ -123,7 +125,7 @@ pub(crate) fn note(frame: &TrapFrame, signal: u16) {
     }
     // SAFETY: 1. the report has begun; 2. each reference ends with the call that takes it.
     if let Some(state) = unsafe { state() } {
-        state.frame = Some(*frame);
+        state.frame = Some((*frame, Beyond::read()));
         state.signal = signal;
         STAGE.store(FAILED, Ordering::Relaxed);
     }
@@ -172,11 +174,15 @@ fn write_with(trusts_lists: bool) {
     let Some(state) = (unsafe { state() }) else {
         return;
     };
-    let (Some(frame), signal) = (state.frame, state.signal) else {
+    let (Some((frame, beyond)), signal) = (state.frame, state.signal) else {
         return;
     };
     let others = stand::stop_others();
-    let mut stopped = Stopped::new(&frame, signal, &others, trusts_lists);
+    let failed = Standing {
+        frame: &frame,
+        beyond,
+    };
+    let mut stopped = Stopped::new(&failed, signal, &others, trusts_lists);
     stopped.find_memory(&state.ram, &mut state.scratch.segments);
     let mut output = Output(&mut *state.sink);
     let written = match output.0.begin() {

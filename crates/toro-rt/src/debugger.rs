@@ -3,14 +3,13 @@
 //! It talks over a serial port, or over a device of its own: `gdb=console1`, `gdb=vsock0:1234`. Behind the port may follow what it waits for:
 //! `gdb=ttyS1,wait` waits for gdb before the service starts, `gdb=ttyS1,failure` when something has gone wrong, if gdb is not attached then.
 
+mod monitor;
 mod ports;
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use log::{error, info};
-use toro_arch::core_local;
-use toro_arch::trap::{FIRST_IRQ, IRQS};
 use toro_dev::owner::DeviceName;
 use toro_gdbstub::{Port, SerialPort};
 
@@ -117,7 +116,7 @@ pub(crate) fn start_at_device(find: &dyn Fn(DeviceName) -> Option<Place>) {
 
 fn listen(wish: Wish, port: &'static dyn Port) {
     let kill = || crate::exit::exit(crate::exit::ExitCode::Failure);
-    toro_gdbstub::start(port, wish.waits_at_failure, monitor, kill);
+    toro_gdbstub::start(port, wish.waits_at_failure, monitor::answer, kill);
     info!("gdb: listens at {}", wish.at);
 }
 
@@ -137,99 +136,4 @@ pub(crate) fn show_failure() {
     if toro_gdbstub::is_wanted_at_failure() {
         toro_gdbstub::stop_here(ABORT);
     }
-}
-
-/// Answers `monitor COMMAND`. The image may have been stopped anywhere, so only what needs no lock is told.
-fn monitor(command: &str, out: &mut dyn fmt::Write) {
-    let written = match command {
-        "heap" => heap(out),
-        "irqs" => irqs(out),
-        #[cfg(feature = "trace")]
-        "trace" => trace(out),
-        #[cfg(feature = "net")]
-        "sockets" => sockets(out),
-        #[cfg(feature = "initrd")]
-        "mounts" => mounts(out),
-        _ => writeln!(out, "commands: {COMMANDS}"),
-    };
-    // gdb's console takes everything.
-    let _ = written;
-}
-
-const COMMANDS: &str =
-    "threads, heap, irqs, sockets (with the unit net), mounts (with initrd), trace (with trace)";
-
-/// How many events of this core are shown.
-#[cfg(feature = "trace")]
-const EVENTS: usize = 32;
-
-/// The last events of this core, and how long before now each was.
-#[cfg(feature = "trace")]
-fn trace(out: &mut dyn fmt::Write) -> fmt::Result {
-    let mut written = match toro_trace::is_on() {
-        true => Ok(()),
-        false => writeln!(
-            out,
-            "no events are noted; trace=on on the command line has them noted"
-        ),
-    };
-    let now = toro_arch::tsc::read();
-    toro_trace::latest(core_local::id(), EVENTS, |event| {
-        // Both counts without the byte that events do not have.
-        let before = toro_time::elapsed_in(now.wrapping_sub(event.ticks) << 8 >> 8);
-        let (micros, kind) = (before.as_micros(), event.kind.name());
-        written =
-            written.and_then(|()| writeln!(out, "-{micros:>8} us  {kind:<10} {}", event.value));
-    });
-    written
-}
-
-fn heap(out: &mut dyn fmt::Write) -> fmt::Result {
-    writeln!(out, "core {}: {}", core_local::id(), toro_mem::stats())
-}
-
-fn irqs(out: &mut dyn fmt::Write) -> fmt::Result {
-    (0..toro_sched::cores()).try_for_each(|core| {
-        let (apic, pending) = (core_local::apic_id(core), core_local::pending_on(core));
-        writeln!(out, "core {core}: APIC {apic}, arrived and not yet taken:")?;
-        (0..IRQS)
-            .filter(|bit| pending >> bit & 1 != 0)
-            .try_for_each(|bit| writeln!(out, "  vector {}", usize::from(FIRST_IRQ) + bit))
-    })
-}
-
-#[cfg(feature = "net")]
-fn sockets(out: &mut dyn fmt::Write) -> fmt::Result {
-    let Some(stats) = toro_net::try_stats() else {
-        return writeln!(
-            out,
-            "this core has no network, or is in the middle of its work"
-        );
-    };
-    writeln!(
-        out,
-        "{} connections open, {} half open, {} in TIME-WAIT; {} accepted, {} reset, {} timed out\n\
-         {} frames in, {} frames out, {} segments sent again",
-        stats.open,
-        stats.half_open,
-        stats.time_wait,
-        stats.accepted,
-        stats.reset,
-        stats.timed_out,
-        stats.frames_in,
-        stats.frames_out,
-        stats.retransmits
-    )
-}
-
-#[cfg(feature = "initrd")]
-fn mounts(out: &mut dyn fmt::Write) -> fmt::Result {
-    let mut written = Ok(());
-    let is_whole = toro_vfs::try_mount_points(|path| {
-        written = written.and_then(|()| writeln!(out, "/{}", path.trim_start_matches('/')));
-    });
-    if !is_whole {
-        writeln!(out, "this core is in the middle of a change")?;
-    }
-    written
 }

@@ -62,9 +62,9 @@ pub(crate) fn print(here: Option<Frame>) {
     toro_log::with_emergency(|out| {
         let others = stand::stop_others();
         for core in 0..toro_sched::cores() {
-            let place = others.frame(core).map(|frame| Frame {
-                rip: frame.rip,
-                rbp: frame.rbp,
+            let place = others.of(core).map(|standing| Frame {
+                rip: standing.frame.rip,
+                rbp: standing.frame.rbp,
             });
             if core == this {
                 print_core(out, core, here);

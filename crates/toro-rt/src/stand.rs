@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use core::time::Duration;
 
 use toro_arch::core_local::{self, MAX_CORES};
+#[cfg(feature = "core-file")]
+use toro_arch::debug::Beyond;
 use toro_arch::trap::TrapFrame;
 use toro_arch::{apic, cpu};
 
@@ -22,8 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The cores that shall stand.
 static CALLED: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
+/// What a core shows of itself.
+#[derive(Debug)]
+pub(crate) struct Standing<'a> {
+    pub(crate) frame: &'a TrapFrame,
+    #[cfg(feature = "core-file")]
+    pub(crate) beyond: Beyond,
+}
+
 /// The registers of the cores that stand.
-static FRAMES: [AtomicPtr<TrapFrame>; MAX_CORES] =
+static FRAMES: [AtomicPtr<Standing<'static>>; MAX_CORES] =
     [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CORES];
 
 /// Takes a non-maskable interrupt that another core has sent: stands until that is done. `false` if it was none.
@@ -33,7 +43,12 @@ pub(crate) fn stand(frame: &mut TrapFrame) -> bool {
     if frame.vector != NMI || !is_called() {
         return false;
     }
-    FRAMES[core].store(frame, Ordering::SeqCst);
+    let mut standing = Standing {
+        frame,
+        #[cfg(feature = "core-file")]
+        beyond: Beyond::read(),
+    };
+    FRAMES[core].store((&raw mut standing).cast(), Ordering::SeqCst);
     while is_called() {
         cpu::relax();
     }
@@ -69,10 +84,11 @@ pub(crate) fn stop_others() -> Others {
 
 impl Others {
     /// The registers of `core`; `None` if it does not stand, as the running one.
-    pub(crate) fn frame(&self, core: usize) -> Option<&TrapFrame> {
-        let frame = FRAMES.get(core)?.load(Ordering::SeqCst);
-        // SAFETY: the frame lies on the stack of an interrupt that does not return while its core is called, as it is until this ends.
-        unsafe { frame.as_ref() }
+    pub(crate) fn of(&self, core: usize) -> Option<&Standing<'_>> {
+        let standing = FRAMES.get(core)?.load(Ordering::SeqCst);
+        // SAFETY: it and its frame lie on the stack of an interrupt that does not return while its core is called, as it is until this
+        // ends.
+        unsafe { standing.as_ref() }
     }
 }
 

@@ -1,15 +1,18 @@
 //! Guards: the few ways in which code shares a value.
 //!
 //! [`PerCore`] is the rule: each core has its own and nobody locks. [`SpinLock`] and [`Once`] are for start-up, and for
-//! what all cores reach when something has gone wrong (the console).
+//! what all cores reach when something has gone wrong (the console). A debugger that has stopped a core looks at its values by a
+//! [`StoppedCore`].
 
 #![no_std]
 
 extern crate alloc;
 
 mod per_core;
+mod stopped;
 
 pub use per_core::PerCore;
+pub use stopped::{LookError, StoppedCore};
 
 /// A lock that spins: never held across a switch, and never taken by an interrupt.
 pub type SpinLock<T> = spin::Mutex<T>;

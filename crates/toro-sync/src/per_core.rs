@@ -1,12 +1,15 @@
 //! [`PerCore`]: a static with one value for each core, reached through the GS base.
 
 use alloc::boxed::Box;
+use core::cell::RefCell;
 use core::fmt;
 use core::hint;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 
 use toro_arch::core_local::{self, MAX_CORES};
+
+use crate::stopped::{LookError, StoppedCore};
 
 /// One `T` for each core; each core sees only its own, and no lock is needed.
 ///
@@ -96,6 +99,51 @@ impl<T> PerCore<T> {
         // SAFETY: the slot is null or points to a value that `init_at` was given for ever and that is never moved.
         unsafe { slot.as_ref() }
     }
+}
+
+impl<T> PerCore<RefCell<T>> {
+    /// Calls `f` with the running core's value, to change it.
+    ///
+    /// A debugger that stops the core anywhere in between is not shown the value.
+    ///
+    /// # Panics
+    /// Panics if the core has none, or somebody borrows it.
+    #[inline]
+    pub fn change<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        self.with(|value| change(value, f))
+    }
+
+    /// As [`change`](Self::change); `None` if the core has no value.
+    ///
+    /// # Panics
+    /// Panics if somebody borrows the value.
+    #[inline]
+    pub fn try_change<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.try_with(|value| change(value, f))
+    }
+
+    /// Calls `f` with the value of a core that stands still. `f` leaves it as it is.
+    ///
+    /// # Errors
+    /// Fails if the core has none, or was stopped in the middle of [`change`](Self::change).
+    pub fn look<R>(&self, stopped: &StoppedCore, f: impl FnOnce(&T) -> R) -> Result<R, LookError> {
+        // SAFETY: 1. and 2. by the duties of `StoppedCore::new`; what is changed just now is told by the cell.
+        let value = unsafe { self.of(stopped.core()) }.ok_or(LookError::Missing)?;
+        // The count of borrows is as before when this ends, so a core that was stopped between reading and writing it goes on well.
+        let value = value.try_borrow().map_err(|_| LookError::Changing)?;
+        Ok(f(&value))
+    }
+}
+
+/// Has `f` change the value of a cell. It is changed while the cell says so, for whoever stops this core there too: the compiler moves no
+/// access across, and a processor's own interrupt sees its accesses in order.
+#[inline]
+fn change<T, R>(value: &RefCell<T>, f: impl FnOnce(&mut T) -> R) -> R {
+    let mut value = value.borrow_mut();
+    compiler_fence(Ordering::SeqCst);
+    let outcome = f(&mut value);
+    compiler_fence(Ordering::SeqCst);
+    outcome
 }
 
 #[cold]

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use toro_sync::PerCore;
+use toro_sync::{LookError, PerCore, StoppedCore};
 
 use crate::{File, FileError, FileSystem, Metadata, Mounts, Place, ReadDir};
 
@@ -21,18 +21,20 @@ pub fn init() {
 /// # Errors
 /// As [`Mounts::mount`].
 pub fn mount(path: &str, file_system: Rc<dyn FileSystem>) -> Result<(), FileError> {
-    MOUNTS.with(|mounts| mounts.borrow_mut().mount(path, file_system))
+    MOUNTS.change(|mounts| mounts.mount(path, file_system))
 }
 
-/// Calls `visit` with each mount point of this core, for a debugger that has stopped it anywhere; `false` in the middle of a change.
-pub fn try_mount_points(mut visit: impl FnMut(&str)) -> bool {
-    let mut visit_all = |mounts: &RefCell<Mounts>| {
-        let mounts = mounts.try_borrow();
-        mounts
-            .map(|mounts| mounts.paths().for_each(&mut visit))
-            .is_ok()
-    };
-    MOUNTS.try_with(&mut visit_all).unwrap_or(true)
+/// Calls `visit` with each mount point of this core.
+pub fn mount_points(visit: impl FnMut(&str)) {
+    MOUNTS.try_with(|mounts| mounts.borrow().paths().for_each(visit));
+}
+
+/// Calls `visit` with each mount point of a core that stands still: for a debugger.
+///
+/// # Errors
+/// Fails if the core has no mounts, or was stopped while it changed them.
+pub fn mount_points_on(stopped: &StoppedCore, visit: impl FnMut(&str)) -> Result<(), LookError> {
+    MOUNTS.look(stopped, |mounts| mounts.paths().for_each(visit))
 }
 
 /// Tells what is known of the file or directory at `path`.
@@ -150,7 +152,7 @@ pub fn canonicalize(path: &str) -> Result<String, FileError> {
 /// then.
 pub fn unmount(path: &str) -> Result<(), FileError> {
     resolve(path)?.file_system.sync_all()?;
-    MOUNTS.with(|mounts| mounts.borrow_mut().unmount(path).map(drop))
+    MOUNTS.change(|mounts| mounts.unmount(path)).map(drop)
 }
 
 /// Takes the mount at `path` away from the running core, whatever becomes of what was written there; nothing happens if there is none.
@@ -158,7 +160,7 @@ pub fn unmount(path: &str) -> Result<(), FileError> {
 /// For a device that has failed, where [`unmount`] has nothing to offer but the error.
 pub fn abandon(path: &str) {
     // Dropped behind the borrow: its end may call the file system.
-    let gone = MOUNTS.with(|mounts| mounts.borrow_mut().unmount(path));
+    let gone = MOUNTS.change(|mounts| mounts.unmount(path));
     drop(gone);
 }
 

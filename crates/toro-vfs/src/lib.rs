@@ -51,9 +51,9 @@ mod tests;
 mod tree;
 
 pub use core_mounts::{
-    abandon, canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, read,
-    read_dir, read_to_string, remove_dir, remove_dir_all, remove_file, rename, resolve, sync,
-    try_mount_points, unmount, write,
+    abandon, canonicalize, create_dir, create_dir_all, exists, init, metadata, mount, mount_points,
+    mount_points_on, read, read_dir, read_to_string, remove_dir, remove_dir_all, remove_file,
+    rename, resolve, sync, unmount, write,
 };
 pub use directory::ReadDir;
 pub use embedded_io::SeekFrom;

@@ -58,6 +58,10 @@ impl Machine for Fake {
         thread == 1
     }
 
+    fn has_avx(&self) -> bool {
+        true
+    }
+
     fn read(&mut self, addr: u64, bytes: &mut [u8]) -> usize {
         let found = (0..=bytes.len())
             .rev()

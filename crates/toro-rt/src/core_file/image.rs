@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use toro_arch::debug::Beyond;
 use toro_arch::trap::TrapFrame;
 use toro_arch::{core_local, debug, paging};
 use toro_boot::Ranges;
@@ -9,7 +10,7 @@ use toro_core_file::{PAGE, PAGE_BYTES, Registers, Segments, Source, Thread, regi
 use toro_sched::{Doing, Seen};
 
 use crate::protection;
-use crate::stand::Others;
+use crate::stand::{Others, Standing};
 
 /// The number of the thread that stands for core 0 where its thread is not known; that of other cores follow.
 const CORES: u32 = 1_000_000;
@@ -19,7 +20,7 @@ const RED_ZONE: u64 = 128;
 
 /// An image whose other cores stand.
 pub(super) struct Stopped<'a> {
-    frame: &'a TrapFrame,
+    failed: &'a Standing<'a>,
     signal: u16,
     others: &'a Others,
     /// Whether the lists of threads are believed.
@@ -28,13 +29,13 @@ pub(super) struct Stopped<'a> {
 
 impl<'a> Stopped<'a> {
     pub(super) fn new(
-        frame: &'a TrapFrame,
+        failed: &'a Standing<'a>,
         signal: u16,
         others: &'a Others,
         trusts_lists: bool,
     ) -> Self {
         Self {
-            frame,
+            failed,
             signal,
             others,
             trusts_lists,
@@ -42,10 +43,10 @@ impl<'a> Stopped<'a> {
     }
 
     /// The registers of `core`, if it stands or is this one.
-    fn frame(&self, core: usize) -> Option<&TrapFrame> {
+    fn of(&self, core: usize) -> Option<&Standing<'_>> {
         match core == core_local::id() {
-            true => Some(self.frame),
-            false => self.others.frame(core),
+            true => Some(self.failed),
+            false => self.others.of(core),
         }
     }
 
@@ -55,7 +56,7 @@ impl<'a> Stopped<'a> {
         let others = (0..toro_sched::cores()).filter(move |&core| core != this);
         core::iter::once(this)
             .chain(others)
-            .filter(|&core| self.frame(core).is_some())
+            .filter(|&core| self.of(core).is_some())
     }
 
     /// Calls `visit` with the threads of `core`, as far as lists are believed.
@@ -108,7 +109,7 @@ impl<'a> Stopped<'a> {
     fn is_on_stack(&self, page: u64) -> bool {
         const REACH: u64 = 64 << 10;
         self.cores().any(|core| {
-            let pointer = self.frame(core).map_or(0, |frame| frame.rsp);
+            let pointer = self.of(core).map_or(0, |standing| standing.frame.rsp);
             let stack =
                 pointer.saturating_sub(RED_ZONE) & !(PAGE - 1)..pointer.saturating_add(REACH);
             stack.contains(&page)
@@ -123,7 +124,7 @@ fn is_on_core(seen: &Seen<'_>) -> bool {
 impl Source for Stopped<'_> {
     fn threads(&mut self, visit: &mut dyn FnMut(&Thread<'_>)) {
         for core in self.cores() {
-            let Some(frame) = self.frame(core) else {
+            let Some(Standing { frame, beyond }) = self.of(core) else {
                 continue;
             };
             visit(&Thread {
@@ -133,8 +134,9 @@ impl Source for Stopped<'_> {
                 } else {
                     0
                 },
-                registers: &of_frame(frame),
+                registers: &of_frame(frame, beyond),
                 fx: Some(&frame.fx),
+                upper: beyond.upper.as_ref(),
             });
         }
         for core in self.cores() {
@@ -145,6 +147,7 @@ impl Source for Stopped<'_> {
                         signal: 0,
                         registers: &of_parked(seen.stack_pointer),
                         fx: None,
+                        upper: None,
                     });
                 }
             });
@@ -176,7 +179,7 @@ impl Source for Stopped<'_> {
     }
 }
 
-fn of_frame(frame: &TrapFrame) -> Registers {
+fn of_frame(frame: &TrapFrame, beyond: &Beyond) -> Registers {
     let mut registers = [0; 27];
     for (place, value) in [
         (register::R15, frame.r15),
@@ -199,6 +202,8 @@ fn of_frame(frame: &TrapFrame) -> Registers {
         (register::FLAGS, frame.rflags),
         (register::RSP, frame.rsp),
         (register::SS, frame.ss),
+        (register::FS_BASE, beyond.bases[0]),
+        (register::GS_BASE, beyond.bases[1]),
     ] {
         registers[place] = value;
     }

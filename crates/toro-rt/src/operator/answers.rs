@@ -88,24 +88,7 @@ pub(super) fn network() -> String {
             let _ = writeln!(text, "address     {address}");
         }
         for socket in toro_net::sockets(SOCKETS) {
-            let _ = match socket {
-                toro_net::Socket::Listener { local, ready } => {
-                    writeln!(text, "listens     {local}, {ready} ready")
-                }
-                toro_net::Socket::Connection {
-                    local,
-                    peer,
-                    received,
-                    unsent,
-                    is_open,
-                } => {
-                    let state = if is_open { "open" } else { "closing" };
-                    writeln!(
-                        text,
-                        "{state:11} {local} {peer}, {received} bytes to read, {unsent} to send"
-                    )
-                }
-            };
+            let _ = writeln!(text, "{socket}");
         }
     })
 }
@@ -137,7 +120,7 @@ pub(super) fn mounts() -> String {
         let mut show = |path: &str| {
             let _ = writeln!(text, "  /{}", path.trim_start_matches('/'));
         };
-        toro_vfs::try_mount_points(&mut show);
+        toro_vfs::mount_points(&mut show);
     })
 }
 

@@ -1,5 +1,7 @@
 //! The debugger inside an image: the real gdb, while requests go on, and packets that no gdb would send.
 
+mod cores;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -136,6 +138,7 @@ impl Debugged {
         } = at;
         let mut wish = Wish::of(package, machine)?;
         wish.cores = cores;
+        wish.append = format!("trace=on {}", wish.append);
         wish.on_free_ports()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, wish.ports[0].host));
         let pid = std::process::id();
@@ -316,8 +319,7 @@ fn session(gdb: &mut Gdb, load: &Load, place: &str, cores: u32) -> Result<()> {
         ("monitor heap", "bytes in use"),
         ("monitor irqs", "core 0: APIC"),
         ("monitor threads", "net"),
-        ("monitor sockets", "c"),
-        ("monitor mounts", "/"),
+        ("monitor heap 7", "which core?"),
         ("monitor nonsense", "commands:"),
     ] {
         gdb.check(command, &[expected])?;
@@ -328,14 +330,14 @@ fn session(gdb: &mut Gdb, load: &Load, place: &str, cores: u32) -> Result<()> {
     gdb.interrupt()?;
     let said = gdb.end("Ctrl-C")?;
     ensure!(said.contains("SIGINT"), "Ctrl-C stops nothing:\n{said}");
-    threads(gdb, cores)
+    threads(gdb, cores)?;
+    cores::look(gdb, cores)
 }
 
 /// Every core and every thread has its name, its state and its frames.
 fn threads(gdb: &mut Gdb, cores: u32) -> Result<()> {
-    let said = gdb.check("info threads", &["\"net\"", "\"boot\""])?;
-    let boots = said.matches("\"boot\"").count();
-    ensure!(boots >= cores as usize, "a core is missing:\n{said}");
+    gdb.check("info threads", &["\"net\"", "\"boot\""])?;
+    (0..cores).try_for_each(|core| cores::thread_on(gdb, core).map(drop))?;
     let said = gdb.check("thread apply all backtrace", &["toro_sched::"])?;
     let first = said.matches("#0 ").count();
     ensure!(first > cores as usize, "a thread has no frame:\n{said}");

@@ -64,6 +64,12 @@ const FAILURES: &[Failure] = &[
             ("print null", "0x8"),
             ("info threads", "\"boot\""),
             ("info registers rip", "test_fault::read_null"),
+            ("print/x $ymm3.v32_int8[31]", "= 0x3f"),
+            ("print/x $ymm15.v32_int8[16]", "= 0xf0"),
+            (
+                "print $gs_base == &toro_arch::core_local::CORES[0]",
+                "= true",
+            ),
             ("x/1xb 0", "Cannot access memory"),
         ],
     },
