@@ -85,6 +85,9 @@ pub(crate) struct Extras {
     /// Put the debugger into the image; `gdb=ttyS1` on its command line starts it.
     #[arg(long)]
     pub(crate) gdb: bool,
+    /// Let a core look for work before it halts, for `idle=poll`: where the image has processors of the host to itself.
+    #[arg(long)]
+    pub(crate) idle_poll: bool,
     /// Have a failure write a core file, to the device that `core=blk1` on the command line names.
     #[arg(long)]
     pub(crate) core_file: bool,
@@ -156,6 +159,7 @@ impl Extras {
         [
             (self.lines, "lines"),
             (self.multiqueue, "multiqueue"),
+            (self.idle_poll, "idle-poll"),
             (self.ipv6, "ipv6"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),

@@ -294,7 +294,7 @@ impl Wish {
             wish.append = command_line(&package.toro().machine.append, &args.args);
         }
         wish.append = format!("{} {}", args.append, wish.append).trim().to_owned();
-        wish.pick_kinds(package);
+        wish.pick_named(package);
         if let Some(port) = args.metrics {
             wish.append = format!("metrics={port} {}", wish.append).trim().to_owned();
             wish.ports.push(Forward {
@@ -478,10 +478,12 @@ impl Wish {
         }]))
     }
 
-    /// Builds in the kinds of file systems that the words for the kernel mount, as far as the appliance does not pick them itself.
-    fn pick_kinds(&mut self, package: &Package) {
+    /// Builds in what the words for the kernel ask for, kinds of file systems and `idle=poll`, as far as the appliance does not pick it itself.
+    fn pick_named(&mut self, package: &Package) {
         let Self { append, extras, .. } = self;
         let words = append.split_whitespace().take_while(|word| *word != "--");
+        extras.idle_poll |=
+            words.clone().any(|word| word == "idle=poll") && !package.picks("idle-poll");
         let mounts = words.filter_map(|word| word.strip_prefix("mount="));
         for kind in mounts.filter_map(|mount| mount.split(':').nth(1)) {
             let (unit, feature) = match kind {

@@ -25,13 +25,15 @@ pub fn look_before_halt(longest: u64) {
     LONGEST_LOOK.store(longest, Ordering::Relaxed);
 }
 
-/// How long a core looks: twice as long after it has found something, half as long after it has not.
+/// How long a core looks: longer while what it waits for comes soon, halted or not, and shorter while it does not.
 #[derive(Debug)]
 pub(crate) struct Look(Cell<u64>);
 
 impl Look {
     /// The part of the longest look that is always tried: a message between two cores comes in as many ticks or fewer.
     const SHORTEST_PART: u64 = 32;
+    /// Looks between two readings of the counter.
+    const IN_A_ROW: u32 = 64;
 
     pub(crate) const fn new() -> Self {
         Self(Cell::new(0))
@@ -42,25 +44,29 @@ impl Look {
         self.0.get().clamp(longest / Self::SHORTEST_PART, longest)
     }
 
-    /// Notes whether a look of `ticks` has found anything.
-    fn learn(&self, ticks: u64, found: bool) {
-        self.0.set(if found { ticks * 2 } else { ticks / 2 });
+    /// Notes how long the core has waited in all: twice the look if the longest would have found it, else half.
+    fn learn(&self, waited: u64, longest: u64) {
+        let ticks = self.ticks(longest);
+        self.0.set(if waited <= longest {
+            ticks * 2
+        } else {
+            ticks / 2
+        });
     }
 
     /// Looks for work until there is some, or it does not pay any more.
-    fn look(&self, mailbox: &Mailbox<Arc<Block>>) -> bool {
-        let longest = LONGEST_LOOK.load(Ordering::Relaxed);
-        if longest == 0 {
-            return false;
+    ///
+    /// Without `pause`: an emulator leaves its translated code for that and takes the lock which the thread of its devices needs.
+    fn look(&self, mailbox: &Mailbox<Arc<Block>>, begun: u64, longest: u64) -> bool {
+        let ticks = self.ticks(longest);
+        while tsc::read().wrapping_sub(begun) < ticks {
+            for _ in 0..Self::IN_A_ROW {
+                if core_local::has_pending() || !mailbox.is_empty() {
+                    return true;
+                }
+            }
         }
-        let (ticks, begun) = (self.ticks(longest), tsc::read());
-        let mut found = false;
-        while !found && tsc::read().wrapping_sub(begun) < ticks {
-            cpu::relax();
-            found = core_local::has_pending() || !mailbox.is_empty();
-        }
-        self.learn(ticks, found);
-        found
+        false
     }
 }
 
@@ -69,9 +75,19 @@ pub(crate) fn wait(mailbox: &Mailbox<Arc<Block>>, look: &Look) {
     // What others have freed of this core's memory would otherwise wait until the core runs out.
     toro_mem::collect();
     toro_trace::emit(toro_trace::Kind::Idle, 0);
-    if look.look(mailbox) {
-        return;
+    let longest = LONGEST_LOOK.load(Ordering::Relaxed);
+    if longest == 0 {
+        return halt(mailbox);
     }
+    let begun = tsc::read();
+    if !look.look(mailbox, begun, longest) {
+        halt(mailbox);
+    }
+    look.learn(tsc::read().wrapping_sub(begun), longest);
+}
+
+/// Halts until an interrupt comes, unless there is work.
+fn halt(mailbox: &Mailbox<Arc<Block>>) {
     cpu::disable_interrupts();
     if core_local::has_pending() || !mailbox.announce_sleep() {
         cpu::enable_interrupts();
@@ -85,15 +101,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_grows_while_it_pays_and_shrinks_while_it_does_not() {
+    fn a_look_grows_while_work_comes_soon_and_shrinks_while_it_does_not() {
         let look = Look::new();
         assert_eq!(look.ticks(3200), 100);
         for expected in [200, 400, 800, 1600, 3200, 3200] {
-            look.learn(look.ticks(3200), true);
+            look.learn(3200, 3200);
             assert_eq!(look.ticks(3200), expected);
         }
         for expected in [1600, 800, 400, 200, 100, 100] {
-            look.learn(look.ticks(3200), false);
+            look.learn(3201, 3200);
             assert_eq!(look.ticks(3200), expected);
         }
     }

@@ -13,6 +13,7 @@ use super::report::Report;
 use super::stats::paired_difference;
 use super::vm::Vm;
 use super::{Common, footprint, progress};
+use crate::build::Extras;
 use crate::netns::{Lab, Tap};
 use crate::qemu::Machine;
 use crate::workspace::Workspace;
@@ -67,7 +68,7 @@ impl Kits {
             floor: Kit::floor(folder)?,
             hello: toro.then(|| Kit::hello(workspace)).transpose()?,
             web_server: toro
-                .then(|| Kit::server(workspace, folder, "web-server", 1))
+                .then(|| Kit::server(workspace, folder, "web-server", Extras::default()))
                 .transpose()?,
             linux: (!common.no_reference)
                 .then(|| Kit::linux(folder, Server::Nginx, Kernel::Debian))

@@ -63,22 +63,8 @@ impl Kit {
         Ok(Self::new("hello", image.path, false))
     }
 
-    /// A web server, built, with the pages of the benchmark as its archive.
+    /// A web server with these units, built, and the pages of the benchmark as its archive.
     pub(crate) fn server(
-        workspace: &Workspace,
-        folder: &Path,
-        name: &str,
-        cores: u32,
-    ) -> Result<Self> {
-        let extras = Extras {
-            multiqueue: cores > 1,
-            ..Extras::default()
-        };
-        Self::server_with(workspace, folder, name, extras)
-    }
-
-    /// As [`server`](Self::server) with these units.
-    pub(super) fn server_with(
         workspace: &Workspace,
         folder: &Path,
         name: &str,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench http`: the web server under load, next to nginx or a bare epoll loop on Linux.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -13,6 +14,7 @@ use super::report::Report;
 use super::rounds::{self, Client, Effort, Outcome, Peer, Side};
 use super::wrk::{self, Load};
 use super::{Common, proc, progress, units};
+use crate::build::Extras;
 use crate::netns::Lab;
 use crate::qemu::Machine;
 use crate::workspace::Workspace;
@@ -77,12 +79,31 @@ pub(crate) struct Args {
     /// The reference's kernel.
     #[arg(long, value_enum, default_value = "debian")]
     kernel: Kernel,
+    /// Our image looks for work for a while before it halts, on its processor of the host (`idle=poll`).
+    #[arg(long)]
+    idle_poll: bool,
     /// Instead of all that: what it costs that the image can be looked into, by a trace and by metrics, and what it grows by.
     #[arg(long)]
     units: bool,
     /// Instead of all that: bursts of load, then N short connections in a row.
     #[arg(long, value_name = "N")]
     churn: Option<u32>,
+}
+
+impl Args {
+    /// Our image.
+    fn server(&self, workspace: &Workspace, folder: &Path) -> Result<Kit> {
+        let extras = Extras {
+            multiqueue: self.cores > 1,
+            idle_poll: self.idle_poll,
+            ..Extras::default()
+        };
+        let mut kit = Kit::server(workspace, folder, "web-server", extras)?;
+        if self.idle_poll {
+            kit.also("idle=poll");
+        }
+        Ok(kit)
+    }
 }
 
 /// What serves on Linux.
@@ -113,7 +134,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     }
     let kits = rounds::kits(
         common,
-        || Kit::server(&workspace, &folder, "web-server", args.cores),
+        || args.server(&workspace, &folder),
         || Kit::linux(&folder, args.against.server(), args.kernel),
     )?;
     let plugin = Plugin::build(&folder.join("plugin"))?;

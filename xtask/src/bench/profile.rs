@@ -18,6 +18,7 @@ use super::plugin::{Block, Plugin, between};
 use super::rounds::Outcome;
 use super::{progress, table};
 use super::{redis, wrk};
+use crate::build::Extras;
 use crate::crowd::Crowd;
 use crate::netns::{Lab, Tap};
 use crate::qemu::Machine;
@@ -109,7 +110,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let kit = if args.is_resp() {
         Kit::resp(&workspace)?
     } else {
-        Kit::server(&workspace, &folder, &args.appliance, 1)?
+        Kit::server(&workspace, &folder, &args.appliance, Extras::default())?
     };
     let debug = kit
         .debug

@@ -95,7 +95,7 @@ pub(super) fn http(
     machine: Machine,
     common: &Common,
 ) -> Result<()> {
-    let server = |extras| Kit::server_with(workspace, folder, "web-server", extras);
+    let server = |extras| Kit::server(workspace, folder, "web-server", extras);
     let bare = server(Extras::default())?;
     let mut kits = Vec::new();
     for unit in LOADED {
