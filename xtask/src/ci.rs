@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: what must hold before a change goes in. Every step is a command that a person can run.
 
 mod deep;
+mod rebuild;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;

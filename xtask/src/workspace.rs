@@ -137,9 +137,14 @@ pub(crate) struct MachineWish {
 impl Workspace {
     /// Asks cargo.
     pub(crate) fn load() -> Result<Self> {
+        Self::load_from(Path::new(env!("CARGO_MANIFEST_DIR")))
+    }
+
+    /// The workspace around `folder`.
+    pub(crate) fn load_from(folder: &Path) -> Result<Self> {
         let output = process::cargo()
             .args(["metadata", "--no-deps", "--format-version", "1"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(folder)
             .output()
             .context("cannot start cargo")?;
         if !output.status.success() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::rebuild;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -45,11 +46,19 @@ pub(super) enum Part {
     Fuzz,
     /// Every driver on a fake device that mostly works and sometimes does anything: ten million steps each.
     Drivers,
+    /// Images of a copy of the source, elsewhere and from nothing: the same byte by byte.
+    Rebuild,
 }
 
 impl Part {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Memory, Self::Miri, Self::Fuzz, Self::Drivers];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Memory,
+        Self::Miri,
+        Self::Fuzz,
+        Self::Drivers,
+        Self::Rebuild,
+    ];
 
     /// Runs it; each fuzz target for `time`.
     pub(super) fn run(self, workspace: &Workspace, time: Duration) -> Result<()> {
@@ -58,6 +67,7 @@ impl Part {
             Self::Miri => miri(workspace),
             Self::Fuzz => fuzz(workspace, time),
             Self::Drivers => drivers(workspace),
+            Self::Rebuild => rebuild::run(workspace),
         }
     }
 }
