@@ -49,6 +49,9 @@ pub(crate) struct Extras {
     /// Put IPv6 into the image; its addresses come from routers, or from `ip6=` on its command line.
     #[arg(long)]
     pub(crate) ipv6: bool,
+    /// Let segments of TCP have timestamps, where the peer has them too.
+    #[arg(long)]
+    pub(crate) timestamps: bool,
     /// Put the metrics and the status page into the image; `metrics=9100` on its command line starts them.
     #[arg(long)]
     pub(crate) metrics: bool,
@@ -161,6 +164,7 @@ impl Extras {
             (self.multiqueue, "multiqueue"),
             (self.idle_poll, "idle-poll"),
             (self.ipv6, "ipv6"),
+            (self.timestamps, "timestamps"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
             (self.fat, "fat"),

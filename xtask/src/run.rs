@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// Build IPv6 in, and let QEMU's network have it too, with a router.
     #[arg(long)]
     ipv6: bool,
+    /// Build timestamps of TCP in, for peers that have them too.
+    #[arg(long)]
+    timestamps: bool,
     /// Have a failure write a core file there, which `cargo xtask core FILE` opens. Without a failure there is none.
     #[arg(long, value_name = "FILE")]
     core: Option<PathBuf>,
@@ -305,6 +308,7 @@ impl Wish {
         }
         wish.kvm = args.kvm;
         wish.extras.ipv6 = args.ipv6;
+        wish.extras.timestamps = args.timestamps;
         if args.core.is_some() {
             let count = match &args.disk[..] {
                 [] => package.toro().machine.disks.len(),

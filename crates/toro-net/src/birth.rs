@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Checksum;
 use smoltcp::socket::tcp;
-use smoltcp::wire::{HardwareAddress, TcpControl, TcpRepr};
+use smoltcp::wire::{HardwareAddress, TcpControl, TcpRepr, TcpTimestampRepr};
 
 use crate::config::{self, Buffers, Config, Times};
 use crate::device::Phy;
@@ -20,6 +20,7 @@ use crate::interfaces;
 use crate::isn;
 use crate::packet::Tuple;
 use crate::segment;
+use crate::timestamps::Slot;
 
 /// What the two ends told each other in the handshake.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Agreement {
     pub(crate) scale: Option<u8>,
     /// The peer takes selective acknowledgements.
     pub(crate) sack: bool,
+    /// The peer's clock in its SYN; `None` if segments have no timestamps.
+    pub(crate) timestamps: Slot<u32>,
 }
 
 /// A socket in a set of its own.
@@ -76,7 +79,7 @@ pub(crate) fn made(
     (window, unread): (u16, &[u8]),
     now: smoltcp::time::Instant,
 ) -> Option<Lone> {
-    let mut socket = new_socket(times, buffers)?;
+    let mut socket = new_socket(times, buffers, agreed.timestamps.get().is_some())?;
     socket.listen((tuple.local, tuple.local_port)).ok()?;
     let mut interface = interface(agreed.isn, now);
     let (mut sockets, handle) = alone(socket);
@@ -92,6 +95,10 @@ pub(crate) fn made(
     syn.max_seg_size = agreed.mss;
     syn.window_scale = agreed.scale;
     syn.sack_permitted = agreed.sack;
+    syn.timestamp = agreed
+        .timestamps
+        .get()
+        .map(|recent| TcpTimestampRepr::new(recent, 0));
     hear(&syn);
 
     hear(&ack);
@@ -123,7 +130,11 @@ pub(crate) fn connecting(
     isn: u32,
     now: smoltcp::time::Instant,
 ) -> Option<Lone> {
-    let mut socket = new_socket(&config.times, &config.buffers)?;
+    let mut socket = new_socket(
+        &config.times,
+        &config.buffers,
+        config.timestamps.get().is_some(),
+    )?;
     let remote = (tuple.remote, tuple.remote_port);
     socket
         .connect(
@@ -141,13 +152,13 @@ pub(crate) fn window_shift(receive_ring: usize) -> u8 {
     u8::try_from(bits.saturating_sub(16)).unwrap_or(u8::MAX)
 }
 
-fn new_socket(times: &Times, buffers: &Buffers) -> Option<tcp::Socket<'static>> {
+fn new_socket(times: &Times, buffers: &Buffers, timestamps: bool) -> Option<tcp::Socket<'static>> {
     let (receive, send) = (ring(buffers.receive)?, ring(buffers.send)?);
     let mut socket = tcp::Socket::new(
         tcp::SocketBuffer::new(receive),
         tcp::SocketBuffer::new(send),
     );
-    config::tune(&mut socket, times);
+    config::tune(&mut socket, times, timestamps);
     Some(socket)
 }
 
@@ -221,6 +232,7 @@ mod tests {
         mss: Some(1460),
         scale: Some(7),
         sack: true,
+        timestamps: Slot::EMPTY,
     };
 
     fn now() -> smoltcp::time::Instant {

@@ -18,6 +18,7 @@ use crate::packet::Tuple;
 use crate::random;
 use crate::slab::SlotId;
 use crate::stack::Stack;
+use crate::timestamps::{Slot, Timestamps};
 
 /// Names a connection of a stack.
 pub type ConnectionId = SlotId;
@@ -152,6 +153,8 @@ impl Stack {
             .ok_or(ConnectError::NoResources)?;
         let mut connection = Connection::new(now, lone, tuple, isn, 0);
         connection.stage = Stage::Connecting;
+        let offset = self.clock_offset(&tuple);
+        connection.timestamps = Slot::new(offset.map(|offset| Timestamps::new(now, offset, 0)));
         // The SYN takes a number.
         connection.delivered = isn.wrapping_add(1);
         connection.deadline = Some(now + self.config.times.connect);

@@ -8,6 +8,7 @@ use smoltcp::socket::tcp;
 
 use crate::address::Address;
 use crate::clock;
+use crate::timestamps::Slot;
 
 /// How the stack is set up.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Config {
     pub hosts: &'static str,
     /// Bits that no peer can know: table order, sequence numbers and ports follow from them.
     pub seed: [u64; 2],
+    /// Segments are to have timestamps.
+    pub(crate) timestamps: Slot<()>,
     /// Ring sizes of a connection.
     pub buffers: Buffers,
     /// Send rings that turn out to be small.
@@ -91,6 +94,12 @@ pub struct Times {
 }
 
 impl Config {
+    /// Has peers be offered timestamps (RFC 7323), by which segments are known that are older than what has arrived. They cost each
+    /// segment 12 bytes. Without the feature `timestamps` of this crate nothing is offered.
+    pub fn offer_timestamps(&mut self) {
+        self.timestamps = Slot::new(Some(()));
+    }
+
     /// The defaults of a server with an address from DHCP.
     pub fn new(seed: [u64; 2]) -> Self {
         Self {
@@ -99,6 +108,7 @@ impl Config {
             dns: "",
             hosts: "",
             seed,
+            timestamps: Slot::EMPTY,
             buffers: Buffers::default(),
             growth: Growth::default(),
             limits: Limits::default(),
@@ -196,15 +206,14 @@ pub(crate) const EPHEMERAL_PORTS: core::ops::RangeInclusive<u16> = 32_768..=60_9
 /// - No congestion window until the first retransmission, then Reno. smoltcp's Reno begins with 2 KiB and cannot be
 ///   told otherwise. Without it the first flight is what the send ring holds, 16 KiB by default, 11 segments where
 ///   RFC 6928 says 10. A loss brings Reno in at its loss window.
-/// - No timestamps: smoltcp has no PAWS and takes its round trips without them, so they would cost 12 bytes and
-///   some 100 instructions per segment to nobody's gain.
+/// - With timestamps only room for them: [`timestamps`](crate::timestamps) writes what stands there.
 /// - Smallest RTO 1 s and first RTO 1 s are smoltcp's and cannot be changed from outside, nor can the RTO be taken back after a
 ///   backoff before new bytes are sent: from a connection's first loss on [`recovery`](crate::recovery) is earlier than that.
-pub(crate) fn tune(socket: &mut tcp::Socket<'_>, times: &Times) {
+pub(crate) fn tune(socket: &mut tcp::Socket<'_>, times: &Times, has_timestamps: bool) {
     socket.set_ack_delay(None);
     socket.set_nagle_enabled(false);
     socket.set_congestion_control(tcp::CongestionControl::None);
-    socket.set_tsval_generator(None);
+    socket.set_tsval_generator(has_timestamps.then_some(|| 0));
     socket.set_keep_alive(Some(clock::to_smoltcp_duration(times.keep_alive)));
     socket.set_timeout(Some(clock::to_smoltcp_duration(times.user_timeout)));
     socket.set_hop_limit(Some(64));

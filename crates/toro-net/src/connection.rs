@@ -16,6 +16,7 @@ use crate::dispatch::Served;
 use crate::packet::{Segment, Tuple};
 use crate::recovery::Recovery;
 use crate::stats::Stats;
+use crate::timestamps::{Slot, Timestamps};
 
 /// The shortest time after which smoltcp sends something again.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,6 +84,8 @@ pub(crate) struct Connection {
     pub(crate) consumed: usize,
     /// What was agreed in the handshake; `None` before its end.
     pub(crate) agreed: Option<Agreement>,
+    /// The times that its segments tell; `None` if they tell none.
+    pub(crate) timestamps: Slot<Timestamps>,
     /// The sequence number after the last byte that the peer has acknowledged, or after our FIN.
     pub(crate) delivered: u32,
     /// Bytes acknowledged since the send ring was made.
@@ -146,6 +149,7 @@ impl Connection {
             received_from: acknowledged,
             consumed: 0,
             agreed: None,
+            timestamps: Slot::EMPTY,
             delivered: sent,
             proven: 0,
             window: 0,

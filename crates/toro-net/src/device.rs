@@ -9,15 +9,17 @@ use alloc::vec;
 use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::wire::TcpTimestampRepr;
 use toro_dev::net::{Frame, NetDevice, NetInfo};
 use toro_trace::Kind;
 
 use crate::checksum;
 use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_TCP, TCP_LEN};
 use crate::random::low_word;
+use crate::timestamps::{self, Slot};
 
 /// Where the TCP header starts in a frame of ours: smoltcp writes no IP options.
-const TCP_AT: usize = ETHERNET_LEN + IPV4_LEN;
+pub(crate) const TCP_AT: usize = ETHERNET_LEN + IPV4_LEN;
 /// Where its checksum lies.
 const TCP_CHECKSUM_AT: usize = TCP_AT + 16;
 
@@ -63,6 +65,8 @@ pub(crate) struct SendLog {
     pub(crate) sent: u32,
     /// Where the connection's stream has got to, for [`correct_sequence`].
     next: Option<u32>,
+    /// What the connection's segments say of the time.
+    pub(crate) stamp: Slot<TcpTimestampRepr>,
 }
 
 impl SendLog {
@@ -230,6 +234,11 @@ impl Wire {
             let sum = checksum::fold(checksum::pseudo_header(source, target, PROTOCOL_TCP, len));
             headers[TCP_CHECKSUM_AT..TCP_CHECKSUM_AT + 2].copy_from_slice(&sum.to_be_bytes());
             frame.needs_checksum = true;
+        }
+        if timestamps::ARE_COMPILED
+            && let Some(stamp) = self.log.stamp.get()
+        {
+            timestamps::put(frame.bytes_mut(), stamp, !offload);
         }
     }
 

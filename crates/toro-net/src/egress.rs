@@ -15,6 +15,7 @@ use crate::half_open::Visit;
 use crate::slab::SlotId;
 use crate::stack::Stack;
 use crate::time_wait::Remembered;
+use crate::timestamps::Slot;
 
 /// How long a reset may wait for the address of its next hop.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -109,6 +110,7 @@ impl Stack {
         let mut stuck = None;
         while left > 0 && stuck.is_none() && due.is_some_and(|due| due <= at) {
             self.wire.start_log(Some(connection.sent));
+            self.wire.log.stamp = Slot::new(connection.stamp(now));
             let long = wide && unsent > usize::from(connection.segment);
             if long && !self.wire.reserve_long() {
                 stuck = Some(self.wire.log);
@@ -233,6 +235,7 @@ impl Stack {
                     tuple: connection.tuple,
                     next: connection.sent,
                     expected: connection.acknowledged,
+                    recent: connection.last_heard(),
                 };
                 self.remember(now, id, closed);
                 true

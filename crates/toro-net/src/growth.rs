@@ -67,7 +67,8 @@ impl Connection {
             self.delivered = self.sent;
         }
         if len > 0 && (self.lossy || self.recovery.lacks_sample()) {
-            self.recovery.note_progress(now, self.delivered);
+            let told = self.echoed(now);
+            self.recovery.note_progress(now, self.delivered, told);
         }
     }
 
@@ -176,15 +177,18 @@ impl Stack {
             return false;
         };
         let usual = self.wire.info().mtu - IPV4_LEN - TCP_LEN;
+        // Each of the pieces has the options too, which smoltcp takes off what it was told.
+        let options = connection.options_len();
+        let payload = usual - options;
         let long = self
             .wire
             .longest_packet()
-            .map_or(0, |len| len - IPV4_LEN - TCP_LEN);
+            .map_or(0, |len| len - IPV4_LEN - TCP_LEN - options);
         let takes_usual = agreed.mss.is_some_and(|mss| usize::from(mss) >= usual);
         let has_grown = wanted.send > self.config.buffers.send;
         let is_wide = takes_usual && has_grown && long >= 2 * usual;
         let mss = if is_wide {
-            u16::try_from(long / usual * usual).ok()
+            u16::try_from(long / payload * payload + options).ok()
         } else {
             agreed.mss
         };
@@ -220,7 +224,7 @@ impl Stack {
             socket.set_keep_alive(keep_alive);
         }
         connection.segment = match is_wide {
-            true => u16::try_from(usual).unwrap_or(0),
+            true => u16::try_from(payload).unwrap_or(0),
             false => 0,
         };
         let is_asleep = wanted.receive == 0;

@@ -16,6 +16,7 @@ use crate::config::Buffers;
 use crate::device::Wire;
 use crate::packet::{IPV4_LEN, Segment, TCP_LEN, Tuple};
 use crate::segment;
+use crate::timestamps::{self, Slot, Timestamps};
 
 /// The interval of visits.
 const VISIT: Duration = Duration::from_secs(1);
@@ -26,23 +27,31 @@ pub(crate) struct HalfOpen {
     pub(crate) tuple: Tuple,
     pub(crate) agreed: Agreement,
     mac: [u8; 6],
+    /// What our clock is ahead in its timestamps.
+    offset: Slot<u32>,
     /// Visits so far.
     age: u32,
 }
 
 impl HalfOpen {
-    /// The request that `syn` makes, to be answered with the sequence number `isn`.
-    pub(crate) fn from_syn(frame: &[u8], syn: &Segment, isn: u32) -> Self {
+    /// The request that `syn` makes, to be answered with the sequence number `isn`, and with a clock that is ahead by `offset` if
+    /// there are to be timestamps.
+    pub(crate) fn from_syn(frame: &[u8], syn: &Segment, isn: u32, offset: Option<u32>) -> Self {
+        let mut agreed = agreement(frame, syn, isn);
+        let said = agreed.timestamps.get().filter(|_| offset.is_some());
+        agreed.timestamps = Slot::new(said);
         Self {
             tuple: syn.tuple,
-            agreed: agreement(frame, syn, isn),
+            agreed,
             mac: syn.mac,
+            offset: Slot::new(offset),
             age: 0,
         }
     }
 
     /// Sends the SYN|ACK.
-    pub(crate) fn answer(&self, wire: &mut Wire, buffers: &Buffers) {
+    #[inline(never)]
+    pub(crate) fn answer(&self, now: Instant, wire: &mut Wire, buffers: &Buffers) {
         let mut repr: TcpRepr<'_> = segment::blank(&self.tuple);
         repr.control = TcpControl::Syn;
         repr.seq_number = segment::seq(self.agreed.isn);
@@ -53,6 +62,7 @@ impl HalfOpen {
             .scale
             .map(|_| birth::window_shift(buffers.receive));
         repr.sack_permitted = self.agreed.sack;
+        repr.timestamp = self.timestamps(now).map(|times| times.at(now));
         let mss = wire.info().mtu.saturating_sub(IPV4_LEN + TCP_LEN);
         repr.max_seg_size = Some(u16::try_from(mss).unwrap_or(u16::MAX));
         segment::send(wire, self.mac, &self.tuple, &repr);
@@ -61,6 +71,20 @@ impl HalfOpen {
     /// Whether `segment` completes the handshake.
     pub(crate) fn is_completed_by(&self, segment: &Segment) -> bool {
         segment.flags.ack() && segment.ack == self.agreed.isn.wrapping_add(1)
+    }
+
+    /// Whether `segment` is no older than the request, and has a timestamp if the others have one.
+    pub(crate) fn is_followed_by(&self, frame: &[u8], segment: &Segment) -> bool {
+        let recent = self.agreed.timestamps.get();
+        recent.is_none_or(|recent| {
+            timestamps::judge_first(frame, segment, recent) == timestamps::Verdict::Fresh
+        })
+    }
+
+    /// The times of the connection that it becomes.
+    pub(crate) fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        let (offset, recent) = (self.offset.get()?, self.agreed.timestamps.get()?);
+        Some(Timestamps::new(now, offset, recent))
     }
 
     /// Whether `segment` lies where the peer may send now; only the start of its stream is known.
@@ -81,6 +105,7 @@ pub(crate) fn agreement(frame: &[u8], syn: &Segment, isn: u32) -> Agreement {
         mss: None,
         scale: None,
         sack: false,
+        timestamps: Slot::EMPTY,
     };
     read_options(&frame[syn.start + TCP_LEN..syn.payload], &mut agreed);
     agreed
@@ -98,6 +123,9 @@ fn read_options(mut options: &[u8], agreed: &mut Agreement) {
             // RFC 7323, 2.3: more than 14 counts as 14.
             TcpOption::WindowScale(scale) => agreed.scale = Some(scale.min(14)),
             TcpOption::SackPermitted => agreed.sack = true,
+            TcpOption::TimeStamp { tsval, .. } if timestamps::ARE_COMPILED => {
+                agreed.timestamps = Slot::new(Some(tsval));
+            }
             _ => {}
         }
         options = rest;
@@ -178,7 +206,7 @@ impl HalfOpenTable {
             return Some((request, Visit::Expired(name)));
         }
         if matches!(request.age, 1 | 3 | 7) {
-            request.answer(wire, buffers);
+            request.answer(now, wire, buffers);
         }
         let id = self.entries.push(now + VISIT, request);
         Some((request, Visit::Stays(id)))

@@ -22,6 +22,7 @@ use crate::segment;
 use crate::slab::SlotId;
 use crate::stack::Stack;
 use crate::stats::DropReason;
+use crate::timestamps::{self, Slot};
 
 /// Doubted resets that are answered in one second (RFC 5961, 7).
 const CHALLENGES_PER_SECOND: u32 = 100;
@@ -90,6 +91,9 @@ impl Stack {
         if segment.flags.rst() && !self.reset_is_believed(now, id, segment) {
             return Err(DropReason::BadSegment);
         }
+        if timestamps::ARE_COMPILED && !self.is_fresh(now, id, frame, segment) {
+            return Err(DropReason::OldTimestamp);
+        }
         let mut connection = self.connections.get_mut(id).ok_or(DropReason::BadSegment)?;
         if connection.is_asleep() {
             if !segment.flags.rst() && !self.wake(now, id) {
@@ -117,13 +121,17 @@ impl Stack {
         }
         connection.watch(segment, window);
         if segment.flags.syn() && connection.stage == Stage::Connecting {
-            let agreed = half_open::agreement(frame, segment, connection.sent);
+            let mut agreed = half_open::agreement(frame, segment, connection.sent);
+            if timestamps::ARE_COMPILED {
+                connection.agree_on_timestamps(now, &mut agreed);
+            }
             connection.agree(agreed, self.config.buffers.receive);
             connection.received_from = segment.seq;
         }
         let queued = connection.socket().send_queue();
         let at = clock::to_smoltcp(now);
         self.wire.start_log(Some(connection.sent));
+        self.wire.log.stamp = Slot::new(connection.stamp(now));
         let mut phy = Phy {
             wire: Some(&mut self.wire),
             frame: Some(frame),
@@ -171,19 +179,31 @@ impl Stack {
         if connection.believes_reset(reset) {
             return true;
         }
-        let (next, expected) = (connection.sent, connection.acknowledged);
-        let window = connection.offered_window();
-        let doubted = connection.is_in_window(reset);
+        if connection.is_in_window(reset) {
+            self.challenge(now, id, reset);
+        }
+        false
+    }
+
+    /// Tells who has sent `segment` for connection `id` where that is, unless many were told in this second (RFC 5961, 7).
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn challenge(&mut self, now: Instant, id: SlotId, segment: &Segment) {
         let second = now.as_nanos() / 1_000_000_000;
         if self.challenges.0 != second {
             self.challenges = (second, 0);
         }
-        if doubted && self.challenges.1 < CHALLENGES_PER_SECOND {
+        let Some(connection) = self.connections.get(id) else {
+            return;
+        };
+        if self.challenges.1 < CHALLENGES_PER_SECOND {
             self.challenges.1 += 1;
-            let repr = segment::acknowledgement(&reset.tuple, next, expected, window);
-            segment::send(&mut self.wire, reset.mac, &reset.tuple, &repr);
+            let (next, expected) = (connection.sent, connection.acknowledged);
+            let window = connection.offered_window();
+            let mut repr = segment::acknowledgement(&segment.tuple, next, expected, window);
+            repr.timestamp = connection.stamp(now);
+            segment::send(&mut self.wire, segment.mac, &segment.tuple, &repr);
         }
-        false
     }
 
     fn hand_to_half_open(
@@ -205,7 +225,7 @@ impl Stack {
         }
         if segment.flags.opens() {
             if segment.seq == first {
-                request.answer(&mut self.wire, &buffers);
+                request.answer(now, &mut self.wire, &buffers);
                 return Ok(());
             }
             // The peer has started over.
@@ -217,6 +237,9 @@ impl Stack {
         }
         if !request.is_in_window(segment, &buffers) {
             return Err(DropReason::BadSegment);
+        }
+        if timestamps::ARE_COMPILED && !request.is_followed_by(frame, segment) {
+            return Err(DropReason::OldTimestamp);
         }
         let Some(listener) = self.listeners.get_mut(segment.tuple.local_port) else {
             self.forget_request(id);
@@ -256,6 +279,9 @@ impl Stack {
         let (sent, expected) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
         let mut connection = Connection::new(now, lone, tuple, sent, expected);
         connection.agree(*agreed, self.config.buffers.receive);
+        if timestamps::ARE_COMPILED {
+            connection.timestamps = Slot::new(request.timestamps(now));
+        }
         let connection = self.connections.insert(connection);
         self.account((0, 0), self.first_rings());
         self.demux.set(tuple, Target::Connection(connection));
@@ -289,6 +315,9 @@ impl Stack {
         if segment.flags.rst() {
             return Err(DropReason::BadSegment);
         }
+        if segment.flags.opens() && !timestamps::begins_anew(frame, segment, &closed) {
+            return Err(DropReason::OldTimestamp);
+        }
         if segment.flags.opens() {
             self.time_wait.remove(id);
             self.demux.remove(&closed.tuple, Target::TimeWait(id));
@@ -296,7 +325,8 @@ impl Stack {
         }
         if segment.len() > 0 {
             let (next, expected) = (closed.next, closed.expected);
-            let repr = segment::acknowledgement(&closed.tuple, next, expected, 0);
+            let mut repr = segment::acknowledgement(&closed.tuple, next, expected, 0);
+            repr.timestamp = self.stamp_of(now, &closed);
             segment::send(&mut self.wire, segment.mac, &closed.tuple, &repr);
         }
         Ok(())
@@ -324,8 +354,9 @@ impl Stack {
             self.stats.count(DropReason::HalfOpenFull);
         }
         let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
-        let request = HalfOpen::from_syn(frame, segment, isn);
-        request.answer(&mut self.wire, &self.config.buffers);
+        let offset = self.clock_offset(&tuple);
+        let request = HalfOpen::from_syn(frame, segment, isn, offset);
+        request.answer(now, &mut self.wire, &self.config.buffers);
         let id = self.half_open.insert(now, request);
         self.demux.set(tuple, Target::HalfOpen(id));
         Ok(())

@@ -21,7 +21,9 @@
 //!
 //! `ipv6` translates at the edge, in images that start it.
 //!
-//! Left out: fragments (dropped and counted), path MTU discovery, PAWS.
+//! `timestamps` stamps segments and tells old ones from new ones, in images with the unit of that name.
+//!
+//! Left out: fragments (dropped and counted), path MTU discovery.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -78,6 +80,7 @@ mod stats;
 mod tcp;
 mod tcp_listener;
 mod time_wait;
+mod timestamps;
 mod udp;
 mod window;
 

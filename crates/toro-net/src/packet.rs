@@ -110,9 +110,9 @@ impl Segment {
         self.flags.ack() && !self.flags.rst() && self.len() == 0
     }
 
-    /// Whether there are options: in a connection that stands, those are selective acknowledgements.
-    pub(crate) fn has_options(&self) -> bool {
-        self.payload - self.start > TCP_LEN
+    /// Whether there are options of more than `usual` bytes: in a connection that stands, those are selective acknowledgements.
+    pub(crate) fn has_options_beyond(&self, usual: usize) -> bool {
+        self.payload - self.start > TCP_LEN + usual
     }
 
     /// Puts another number, acknowledgement and window into its `frame`, whose checksum was verified and is not looked at again.

@@ -88,6 +88,13 @@ impl Secrets {
         }
     }
 
+    /// What the clock is ahead in the timestamps for `tuple`: for each another, so that nobody learns how long the machine is
+    /// up, and the same whenever it comes again, so that its time goes on (RFC 7323, 5.4).
+    pub(crate) fn clock_offset(&self, tuple: &Tuple) -> u32 {
+        // No sequence number is ever made of a tuple that is turned: its remote end would be us.
+        low_word(self.isn.hash_tuple(&tuple.turned()))
+    }
+
     /// Initial sequence number for `tuple` at `micros` since boot: RFC 6528, 3: a clock of 4 µs plus a keyed hash.
     pub(crate) fn initial_sequence(&self, tuple: &Tuple, micros: u64) -> u32 {
         let clock = low_word(micros >> 2);

@@ -107,13 +107,13 @@ impl Recovery {
         self.step = Step::Calm;
     }
 
-    /// Everything before `delivered` has arrived.
+    /// Everything before `delivered` has arrived; the peer has told when that was sent, or not.
     #[cold]
     #[inline(never)]
-    pub(crate) fn note_progress(&mut self, now: Instant, delivered: u32) {
+    pub(crate) fn note_progress(&mut self, now: Instant, delivered: u32, told: Option<Instant>) {
         let since = core::mem::replace(&mut self.since, now);
         self.tries = 0;
-        match self.sample {
+        match self.sample.or(told.map(|sent| (delivered, sent))) {
             Some((end, _)) if delivered.wrapping_sub(end).cast_signed() < 0 => {}
             Some((_, sent)) => self.take_sample(now, sent),
             // Better than none, though it may have been an earlier copy that arrived.
@@ -161,7 +161,7 @@ impl Connection {
             return;
         }
         let is_bare = segment.is_bare_ack() && is_same;
-        if is_bare || segment.has_options() {
+        if is_bare || segment.has_options_beyond(self.options_len()) {
             self.repeats = self.repeats.saturating_add(1);
         }
         if self.repeats == LOSS {
@@ -247,7 +247,7 @@ impl Stack {
                 connection.repeat(&mut self.interfaces.narrow, now);
                 self.touch(id);
             } else {
-                self.repeat_fin(id);
+                self.repeat_fin(now, id);
             }
         }
     }
@@ -255,7 +255,7 @@ impl Stack {
     /// Sends the FIN of connection `id` again, if that is all that its peer lacks and the way there is known.
     #[cold]
     #[inline(never)]
-    fn repeat_fin(&mut self, id: SlotId) {
+    fn repeat_fin(&mut self, now: Instant, id: SlotId) {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
@@ -266,6 +266,7 @@ impl Stack {
         }
         let (tuple, window) = (connection.tuple, connection.offered_window());
         let mut repr = segment::acknowledgement(&tuple, fin, connection.acknowledged, window);
+        repr.timestamp = connection.stamp(now);
         repr.control = TcpControl::Fin;
         if let Some(station) = self.station_towards(tuple.remote) {
             segment::send(&mut self.wire, station, &tuple, &repr);

@@ -49,6 +49,7 @@ pub(crate) fn write(frame: &mut [u8], ends: &Ends, repr: &TcpRepr<'_>, tcp: Chec
 }
 
 /// Sends `repr` to the station `mac`.
+#[inline(never)]
 pub(crate) fn send(wire: &mut Wire, mac: [u8; 6], tuple: &Tuple, repr: &TcpRepr<'_>) {
     wire.start_log(None);
     let info = *wire.info();

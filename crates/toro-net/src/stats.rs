@@ -40,11 +40,13 @@ pub enum DropReason {
     QueueFull,
     /// A reply that found no free transmit buffer.
     TransmitFull,
+    /// A segment that was sent before others that have arrived, by its timestamp, or that lacks one.
+    OldTimestamp,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = Self::TransmitFull as usize + 1;
+    pub const COUNT: usize = Self::OldTimestamp as usize + 1;
 
     /// All of them, in the order of [`Stats::drops`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -66,6 +68,7 @@ impl DropReason {
         Self::CoreBusy,
         Self::QueueFull,
         Self::TransmitFull,
+        Self::OldTimestamp,
     ];
 }
 

@@ -9,6 +9,7 @@ use toro_time::Instant;
 
 use crate::aging::{Aging, AgingId};
 use crate::packet::Tuple;
+use crate::timestamps::Slot;
 
 /// A closed connection.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Remembered {
     pub(crate) next: u32,
     /// The sequence number after the peer's FIN.
     pub(crate) expected: u32,
+    /// The peer's clock, if segments had timestamps.
+    pub(crate) recent: Slot<u32>,
 }
 
 /// The closed connections of a stack.

@@ -70,7 +70,8 @@ impl Connection {
     /// The window that we offer, as it stands in a segment.
     pub(crate) fn offered_window(&self) -> u16 {
         let socket = self.socket();
-        let room = socket.recv_capacity() - socket.recv_queue();
+        // Who sleeps has a ring for whoever sends.
+        let room = socket.recv_capacity().max(self.promised) - socket.recv_queue();
         u16::try_from(room >> self.shift).unwrap_or(u16::MAX)
     }
 

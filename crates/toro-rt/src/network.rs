@@ -43,6 +43,8 @@ pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     config.hostname = environment::value("hostname").unwrap_or_default().into();
     config.dns = environment::value("dns").unwrap_or_default();
     config.hosts = environment::value("hosts").unwrap_or_default();
+    #[cfg(feature = "timestamps")]
+    config.offer_timestamps();
     // A quarter for connections: the rest is for the service and its threads.
     let card: Box<dyn NetDevice> = Box::new(card);
     #[cfg(feature = "pcap")]

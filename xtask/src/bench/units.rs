@@ -60,6 +60,12 @@ const LOADED: &[Unit] = &[
         append: "metrics=9100",
         port: None,
     },
+    Unit {
+        name: "timestamps",
+        extras: |extras| extras.timestamps = true,
+        append: "",
+        port: None,
+    },
 ];
 
 /// Of those, what an image without network and console can do.
@@ -72,6 +78,7 @@ type Pick = fn(&mut Extras);
 const SIZED: &[(&str, Pick)] = &[
     ("trace", |extras| extras.trace = true),
     ("metrics", |extras| extras.metrics = true),
+    ("timestamps", |extras| extras.timestamps = true),
     ("operator", |extras| extras.operator = true),
     ("pcap", |extras| extras.pcap = true),
     ("dump", |extras| extras.dump = true),

@@ -31,6 +31,7 @@ mod services;
 mod share;
 mod shutdown;
 mod silent_core;
+mod timestamps;
 mod torov;
 mod trace;
 mod weather;
@@ -119,6 +120,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
     weather::run(workspace, tally, depth, seed);
     cards::run(workspace, tally);
     multiqueue::run(workspace, tally, depth);
+    timestamps::run(workspace, tally);
     balloon::run(workspace, tally);
     durable::run(workspace, tally, depth);
     if let Err(error) = web_server(workspace, tally, depth) {

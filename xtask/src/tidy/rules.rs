@@ -6,8 +6,9 @@ use super::source::{Source, has_word};
 /// The crates that may speak to the processor directly.
 const ARCHITECTURE: &[&str] = &["toro-arch", "toro-boot", "torov-interrupt", "torov-vcpu"];
 
-/// The crates that may have features: the third says with one whether the hooks in all others are there.
-const FEATURES: &[&str] = &["toro", "toro-rt", "toro-trace"];
+/// The crates that may have features: the third says with one whether the hooks in all others are there, the fourth whether
+/// segments have timestamps.
+const FEATURES: &[&str] = &["toro", "toro-rt", "toro-trace", "toro-net"];
 
 /// The facade, whose `main!` gives an appliance's main function its symbol: the one attribute that it may write.
 const FACADE: (&str, &str) = ("toro", "#[unsafe(no_mangle)]");
@@ -211,9 +212,9 @@ mod tests {
 
     #[test]
     fn features_stay_in_few_crates() {
-        line("toro-net", "#[cfg(feature = \"tcp\")]", Some("features"));
+        line("toro-vfs", "#[cfg(feature = \"tcp\")]", Some("features"));
         line(
-            "toro-net",
+            "toro-vfs",
             "if cfg!(feature = \"tcp\") {}",
             Some("features"),
         );

@@ -15,12 +15,13 @@ const MTU: usize = 1500;
 /// The longest frame that comes in: put together by a device.
 const LONGEST: usize = 4096;
 
-/// What a segment that was sent said: its ports, its number behind its bytes, and its acknowledgement.
+/// What a segment that was sent said: its ports, its number behind its bytes, its acknowledgement, its time and its echo.
 #[derive(Clone, Copy)]
 pub(super) struct Said {
     pub(super) ports: [u16; 2],
     pub(super) next: u32,
     pub(super) ack: u32,
+    pub(super) times: [u32; 2],
 }
 
 /// What lies between the card and the test.
@@ -55,6 +56,7 @@ impl Link {
                 ports: [be16(tcp, 0), be16(tcp, 2)],
                 next: be32(tcp, 4).wrapping_add(payload as u32 + controls),
                 ack: be32(tcp, 8),
+                times: times(&tcp[20..tcp.len() - payload]),
             })
         })
     }
@@ -66,6 +68,12 @@ impl Link {
         };
         self.sent.iter().rev().find(is).cloned()
     }
+}
+
+/// The time and the echo among the options of a segment; of a peer without them any will do.
+fn times(options: &[u8]) -> [u32; 2] {
+    let found = options.windows(10).find(|option| option[..2] == [8, 10]);
+    found.map_or([0, 5000], |option| [be32(option, 2), be32(option, 6)])
 }
 
 /// A [`NetDevice`] on a [`Link`].

@@ -122,18 +122,20 @@ pub(super) fn packet(is_six: bool, protocol: u8, is_group: bool, payload: &[u8])
 }
 
 /// A segment with these flags that goes with what was `said` last, or is off by what `place` says; `bytes` are its options,
-/// as many as it has bits for, and its payload.
+/// as many as it has bits for, and its payload. A `stamped` one has a timestamp before those.
 pub(super) fn segment(
     is_six: bool,
     said: Option<Said>,
     flags: u8,
     place: u8,
+    stamped: bool,
     bytes: &[u8],
 ) -> Vec<u8> {
     let said = said.unwrap_or(Said {
         ports: [80, 4000],
         next: 0,
         ack: 1000,
+        times: [0, 5000],
     });
     let off = |bits: u8| match bits & 7 {
         0..=3 => 0u32,
@@ -145,15 +147,23 @@ pub(super) fn segment(
     let fresh = u16::from(flags & 2 != 0) * u16::from(place >> 6);
     let words = usize::from(flags >> 6) * 4 % 11;
     let options = &bytes[..bytes.len().min(words * 4) / 4 * 4];
+    let mut stamp = Vec::new();
+    if stamped {
+        stamp.extend_from_slice(&[1, 1, 8, 10]);
+        let time = said.times[1].wrapping_add(off(place >> 2));
+        stamp.extend_from_slice(&time.to_be_bytes());
+        stamp.extend_from_slice(&said.times[0].to_be_bytes());
+    }
     let mut tcp = (said.ports[1] ^ fresh).to_be_bytes().to_vec();
     tcp.extend_from_slice(&said.ports[0].to_be_bytes());
     tcp.extend_from_slice(&said.ack.wrapping_add(off(place)).to_be_bytes());
     tcp.extend_from_slice(&said.next.wrapping_add(off(place >> 3)).to_be_bytes());
-    tcp.push(((20 + options.len()) / 4 * 16) as u8);
+    tcp.push(((20 + stamp.len() + options.len()) / 4 * 16) as u8);
     let window = u16::from(bytes.first().copied().unwrap_or(9)) << 4;
     tcp.push(flags & 0x3f);
     tcp.extend_from_slice(&window.to_be_bytes());
     tcp.extend_from_slice(&[0; 4]);
+    tcp.extend_from_slice(&stamp);
     tcp.extend_from_slice(bytes);
     packet(is_six, 6, false, &tcp)
 }

@@ -61,6 +61,9 @@ impl Net {
                 gateway: Some(frames::PEER),
             };
         }
+        if kind & 16 != 0 {
+            config.offer_timestamps();
+        }
         (config.buffers.receive, config.buffers.send) = (2048, 2048);
         (config.growth.ring, config.growth.receive) = (4096, 4096);
         let limits = &mut config.limits;
@@ -106,7 +109,8 @@ impl Net {
             3 | 4 => {
                 let (flags, place) = (byte(), byte());
                 let last = self.link.borrow().last_segment(is_six);
-                let segment = frames::segment(is_six, last, flags, place, &some(bytes));
+                let stamped = step & 15 == 4;
+                let segment = frames::segment(is_six, last, flags, place, stamped, &some(bytes));
                 self.give(frames::repaired(segment));
             }
             5 => self.give(frames::arp(choice, &some(bytes))),

@@ -24,5 +24,6 @@ mod pair;
 mod service;
 mod slumber;
 mod station;
+mod timestamps;
 mod wire;
 mod world;

@@ -49,6 +49,11 @@ struct Pair {
     longest: Duration,
 }
 
+/// Which of the two offer timestamps: both, the first, the second or neither.
+fn offers_timestamps(index: usize, seed: u64) -> bool {
+    seed >> (2 + index) & 1 == 0
+}
+
 fn end(index: usize, seed: u64, now: Instant, offloads: u64, is_six: bool) -> End {
     let mac = [0x52, 0x54, 0, 0, 1, index as u8];
     let (device, link) = FakeNet::at(mac, offloads > 0);
@@ -61,6 +66,9 @@ fn end(index: usize, seed: u64, now: Instant, offloads: u64, is_six: bool) -> En
         prefix: 24,
         gateway: None,
     };
+    if offers_timestamps(index, seed) {
+        config.offer_timestamps();
+    }
     let (stack, six) = if is_six {
         let (card, ipv6) = Ipv6::before(Box::new(device));
         let view = ipv6.view();

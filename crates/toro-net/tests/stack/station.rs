@@ -1,5 +1,6 @@
 //! A plain smoltcp host: the peer of the stack.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
@@ -26,7 +27,18 @@ pub(crate) struct Station {
     pub(crate) port: Port,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'static>,
+    /// Its segments tell the time of [`set_clock`], to who does so too.
+    pub(crate) has_timestamps: bool,
     next_port: u16,
+}
+
+thread_local! {
+    static CLOCK: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Sets the clock of the client in this test.
+pub(crate) fn set_clock(time: u32) {
+    CLOCK.set(time);
 }
 
 impl Station {
@@ -47,6 +59,7 @@ impl Station {
             port,
             interface,
             sockets: SocketSet::new(vec![]),
+            has_timestamps: false,
             next_port: 40_000,
         }
     }
@@ -72,15 +85,26 @@ impl Station {
         from: u16,
         to: (Ipv4Addr, u16),
     ) -> SocketHandle {
-        let mut socket = new_socket(ring);
+        let mut socket = self.new_socket(ring);
         socket.connect(self.interface.context(), to, from).unwrap();
         self.sockets.add(socket)
     }
 
     pub(crate) fn listen(&mut self, port: u16) -> SocketHandle {
-        let mut socket = new_socket(32 << 10);
+        let mut socket = self.new_socket(32 << 10);
         socket.listen(port).unwrap();
         self.sockets.add(socket)
+    }
+
+    fn new_socket(&self, ring: usize) -> tcp::Socket<'static> {
+        let ring = || tcp::SocketBuffer::new(vec![0; ring]);
+        let mut socket = tcp::Socket::new(ring(), ring());
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(None);
+        if self.has_timestamps {
+            socket.set_tsval_generator(Some(|| CLOCK.get()));
+        }
+        socket
     }
 
     pub(crate) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
@@ -95,14 +119,6 @@ impl Station {
     pub(crate) fn poll_at(&mut self, now: Instant) -> Option<Instant> {
         self.interface.poll_at(now, &self.sockets)
     }
-}
-
-fn new_socket(ring: usize) -> tcp::Socket<'static> {
-    let ring = || tcp::SocketBuffer::new(vec![0; ring]);
-    let mut socket = tcp::Socket::new(ring(), ring());
-    socket.set_nagle_enabled(false);
-    socket.set_ack_delay(None);
-    socket
 }
 
 impl Device for Port {
