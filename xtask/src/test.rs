@@ -4,6 +4,7 @@
 //! from outside. Each case is one line, the last line is the total.
 
 mod cells;
+mod chromium;
 mod client;
 mod disks;
 mod e2e;

@@ -3,17 +3,17 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::TIMEOUT;
 use crate::build::{self, Extras, Profile};
 use crate::packages;
 use crate::qemu::{Forward, Machine, Running};
 use crate::run::Wish;
-use crate::setup::Tool;
+use crate::test::chromium;
 use crate::test::client::Client;
 use crate::test::server::{self, Server};
 use crate::test::tally::Tally;
@@ -151,7 +151,8 @@ fn errors(_: &Path, address: SocketAddr) -> Result<()> {
 }
 
 fn browser(folder: &Path, address: SocketAddr) -> Result<()> {
-    let page = chromium(folder, address, &["--dump-dom"])?;
+    let url = format!("http://{address}/");
+    let page = chromium::show(folder, &url, &["--dump-dom"])?;
     let page = String::from_utf8_lossy(&page);
     ensure!(
         page.contains("<span id=\"state\" class=\"\">up "),
@@ -168,39 +169,11 @@ fn browser(folder: &Path, address: SocketAddr) -> Result<()> {
     );
     let picture = folder.join("status-page.png");
     let argument = format!("--screenshot={}", picture.display());
-    chromium(folder, address, &[&argument, "--window-size=400,1400"])?;
+    chromium::show(folder, &url, &[&argument, "--window-size=400,1400"])?;
     let png = fs::read(&picture)?;
     ensure!(
         png.starts_with(b"\x89PNG") && png.len() > 10_000,
         "the picture is empty"
     );
     Ok(())
-}
-
-/// What headless Chromium prints of the page after a few of its seconds.
-fn chromium(folder: &Path, address: SocketAddr, arguments: &[&str]) -> Result<Vec<u8>> {
-    let profile: PathBuf = folder.join("chromium");
-    let output = Command::new(Tool::Chromium.program())
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-        ])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg("--virtual-time-budget=5000")
-        .args(arguments)
-        .arg(format!("http://{address}/"))
-        .output()
-        .context("cannot run chromium")?;
-    if !output.status.success() {
-        bail!("chromium: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(output.stdout)
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::TIMEOUT;
 use super::shutdown::Started;
+use crate::test::chromium;
 use crate::test::client::Client;
 use crate::test::tally::Tally;
 use crate::workspace::Workspace;
@@ -47,7 +48,8 @@ fn events(workspace: &Workspace) -> Result<()> {
     run.interrupt()?;
     let status = run.ended()?;
     ensure!(status.code() == Some(0), "it ended with {status}");
-    let trace: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let text = fs::read_to_string(&path)?;
+    let trace: Value = serde_json::from_str(&text)?;
     let entries = trace["traceEvents"]
         .as_array()
         .context("no array of events")?;
@@ -68,6 +70,24 @@ fn events(workspace: &Workspace) -> Result<()> {
     ] {
         ensure!(kinds.contains(kind), "no `{kind}` among {kinds:?}");
     }
+    browser(workspace, &text, entries.len())
+}
+
+/// A browser parses it, and finds in it what the readers of the format ask for.
+fn browser(workspace: &Workspace, text: &str, count: usize) -> Result<()> {
+    let folder = workspace.target("test")?;
+    let page = folder.join("trace.html");
+    // In a string of JSON the two are the same, and a page may not hold the first.
+    let text = text.replace("</", "<\\/");
+    fs::write(
+        &page,
+        include_str!("trace.html").replacen("TRACE", &text, 1),
+    )?;
+    let url = format!("file://{}", page.display());
+    let shown = chromium::show(&folder, &url, &["--dump-dom"])?;
+    let shown = String::from_utf8_lossy(&shown);
+    let wanted = format!("<p id=\"verdict\">{count} events are valid</p>");
+    ensure!(shown.contains(&wanted), "no `{wanted}` in\n{shown:.2000}");
     Ok(())
 }
 
