@@ -5,6 +5,7 @@ use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use smoltcp::socket::tcp;
+use toro_stream::{AcceptError, ReadError, Shutdown, WriteError};
 use toro_time::Instant;
 
 use crate::address;
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::config::EPHEMERAL_PORTS;
 use crate::connection::{self, Connection, End, Stage};
 use crate::demux::Target;
-use crate::error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+use crate::error::{BindError, ConnectError};
 use crate::packet::Tuple;
 use crate::random;
 use crate::slab::SlotId;
@@ -22,17 +23,6 @@ use crate::timestamps::{Slot, Timestamps};
 
 /// Names a connection of a stack.
 pub type ConnectionId = SlotId;
-
-/// Which half of a connection to shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Reads end, whatever still arrives.
-    Read,
-    /// The peer sees the end of the stream after all that was written.
-    Write,
-    /// Both.
-    Both,
-}
 
 /// Listeners.
 impl Stack {

@@ -1,6 +1,6 @@
 //! One small error per socket operation.
 
-use core::fmt;
+use toro_stream::describe;
 
 /// Why a port could not be bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,17 +9,6 @@ pub enum BindError {
     PortInUse,
     /// The address is not one of this machine.
     NotOurAddress,
-    /// This core has no network.
-    NoStack,
-}
-
-/// Why no connection could be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptError {
-    /// The listener is closed.
-    Closed,
-    /// Nobody waits to be accepted, and the listener is not to wait.
-    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -37,42 +26,6 @@ pub enum ConnectError {
     NoResources,
     /// The connection was given up on this side.
     Aborted,
-    /// This core has no network.
-    NoStack,
-}
-
-/// Why nothing could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
-    /// The peer reset the connection.
-    ConnectionReset,
-    /// The peer went silent.
-    ConnectionTimedOut,
-    /// The connection was given up on this side.
-    ConnectionAborted,
-    /// The read timeout has passed.
-    TimedOut,
-    /// Nothing has arrived, and the stream is not to wait.
-    WouldBlock,
-    /// This core has no network.
-    NoStack,
-}
-
-/// Why nothing could be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The peer reset the connection.
-    ConnectionReset,
-    /// The peer went silent.
-    ConnectionTimedOut,
-    /// The connection was given up on this side.
-    ConnectionAborted,
-    /// This side has shut down writing.
-    ShutDown,
-    /// The write timeout has passed.
-    TimedOut,
-    /// There is no room, and the stream is not to wait.
-    WouldBlock,
     /// This core has no network.
     NoStack,
 }
@@ -118,26 +71,9 @@ pub enum PingError {
     NoStack,
 }
 
-/// Implements `Display` and `Error` with one line per variant.
-macro_rules! describe {
-    ($error:ident { $($variant:ident => $text:literal,)+ }) => {
-        impl fmt::Display for $error {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text,)+ })
-            }
-        }
-        impl core::error::Error for $error {}
-    };
-}
-
 describe!(BindError {
     PortInUse => "the port is in use",
     NotOurAddress => "not an address of this machine",
-    NoStack => "this core has no network",
-});
-describe!(AcceptError {
-    Closed => "the listener is closed",
-    WouldBlock => "nobody to accept yet",
     NoStack => "this core has no network",
 });
 describe!(ConnectError {
@@ -146,23 +82,6 @@ describe!(ConnectError {
     Unreachable => "no route to the peer",
     NoResources => "no port, slot or memory for another connection",
     Aborted => "connection aborted",
-    NoStack => "this core has no network",
-});
-describe!(ReadError {
-    ConnectionReset => "connection reset by peer",
-    ConnectionTimedOut => "the peer has gone silent",
-    ConnectionAborted => "connection aborted",
-    TimedOut => "timed out",
-    WouldBlock => "nothing to read yet",
-    NoStack => "this core has no network",
-});
-describe!(WriteError {
-    ConnectionReset => "connection reset by peer",
-    ConnectionTimedOut => "the peer has gone silent",
-    ConnectionAborted => "connection aborted",
-    ShutDown => "the connection is shut down for writing",
-    TimedOut => "timed out",
-    WouldBlock => "no room to write yet",
     NoStack => "this core has no network",
 });
 describe!(SendError {

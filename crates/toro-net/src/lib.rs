@@ -55,7 +55,6 @@ mod half_open;
 mod headers;
 mod ingress;
 mod interfaces;
-mod io;
 mod ipv6;
 mod isn;
 mod lease;
@@ -85,13 +84,10 @@ mod udp;
 mod window;
 
 pub use address::{Address, ParseAddressError, parse_ip};
-pub use calls::{ConnectionId, Shutdown};
+pub use calls::ConnectionId;
 pub use config::{Buffers, Config, Growth, Limits, Times};
 pub use datagram_calls::{PingId, UdpId};
-pub use error::{
-    AcceptError, BindError, ConnectError, PingError, ReadError, ReceiveError, SendError, WriteError,
-};
-pub use io::StreamError;
+pub use error::{BindError, ConnectError, PingError, ReceiveError, SendError};
 pub use ipv6::{
     Address6, Addresses6, Ipv6, View, addresses6, parse_ip6, start_ipv6, wait_for_address6,
 };
@@ -110,6 +106,7 @@ pub use stats::{DropReason, Stats};
 pub use tcp::TcpStream;
 pub use tcp_listener::{Accept, TcpListener};
 pub use toro_service::{Closed, Conn, Output, Service};
+pub use toro_stream::{AcceptError, ReadError, Shutdown, StreamError, WriteError};
 pub use udp::UdpSocket;
 
 use toro_queue::slab;

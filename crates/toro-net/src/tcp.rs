@@ -1,7 +1,7 @@
 //! [`TcpStream`]: a connection with the names of `std::net`, over the stack of the running core.
 //!
 //! A socket belongs to the core that made it. Each call has a sister for futures: `poll_` before its name, or the traits
-//! of `embedded-io-async` ([`io`](crate::io)).
+//! of `embedded-io-async`.
 
 use core::cell::Cell;
 use core::future::{self, Future};
@@ -10,10 +10,11 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
+use toro_stream::{ReadError, Shutdown, Waits, WriteError, implement_io};
 use toro_time::Instant;
 
-use crate::calls::{ConnectionId, Shutdown};
-use crate::error::{ConnectError, ReadError, WriteError};
+use crate::calls::ConnectionId;
+use crate::error::ConnectError;
 use crate::poll::with_stack;
 
 /// Keeps a socket on its core: a raw pointer is neither `Send` nor `Sync`.
@@ -26,10 +27,8 @@ pub(crate) type OnThisCore = PhantomData<*const ()>;
 #[derive(Debug)]
 pub struct TcpStream {
     id: ConnectionId,
-    read_timeout: Cell<Option<Duration>>,
-    write_timeout: Cell<Option<Duration>>,
+    waits: Waits,
     linger: Cell<Option<Duration>>,
-    nonblocking: Cell<bool>,
     error_taken: Cell<bool>,
     core: OnThisCore,
 }
@@ -38,10 +37,8 @@ impl TcpStream {
     pub(crate) fn new(id: ConnectionId) -> Self {
         Self {
             id,
-            read_timeout: Cell::new(None),
-            write_timeout: Cell::new(None),
+            waits: Waits::for_ever(),
             linger: Cell::new(None),
-            nonblocking: Cell::new(false),
             error_taken: Cell::new(false),
             core: PhantomData,
         }
@@ -146,14 +143,15 @@ impl TcpStream {
     /// # Errors
     /// Fails if the connection is gone, shut down for writing, or the write timeout has passed.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, WriteError> {
-        if self.nonblocking.get() && !self.can_write() {
+        if self.waits.is_nonblocking() && !self.can_write() {
             return Err(WriteError::WouldBlock);
         }
         let written = future::poll_fn(|cx| self.poll_write(cx, bytes));
-        match self.write_timeout.get() {
+        match self.waits.write_deadline() {
             None => toro_sched::block_on_for("network", written),
-            Some(timeout) => toro_sched::block_on_until(Instant::now() + timeout, written)
-                .unwrap_or(Err(WriteError::TimedOut)),
+            Some(deadline) => {
+                toro_sched::block_on_until(deadline, written).unwrap_or(Err(WriteError::TimedOut))
+            }
         }
     }
 
@@ -200,12 +198,12 @@ impl TcpStream {
 
     /// Limits how long a read may wait; `None` for no limit.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) {
-        self.read_timeout.set(timeout);
+        self.waits.set_read(timeout);
     }
 
     /// Limits how long a write may wait; `None` for no limit.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) {
-        self.write_timeout.set(timeout);
+        self.waits.set_write(timeout);
     }
 
     /// Sends small writes at once (`true`, as it is from the start) or lets them gather.
@@ -227,7 +225,7 @@ impl TcpStream {
     ///
     /// The stack takes its turns on a thread of this core: who asks again and again must yield in between.
     pub fn set_nonblocking(&self, nonblocking: bool) {
-        self.nonblocking.set(nonblocking);
+        self.waits.set_nonblocking(nonblocking);
     }
 
     /// Says what dropping does: by default what was written is delivered afterwards. With a time, dropping waits for the
@@ -268,16 +266,19 @@ impl TcpStream {
         &self,
         read: impl Future<Output = Result<usize, ReadError>>,
     ) -> Result<usize, ReadError> {
-        if self.nonblocking.get() && !self.can_read() {
+        if self.waits.is_nonblocking() && !self.can_read() {
             return Err(ReadError::WouldBlock);
         }
-        match self.read_timeout.get() {
+        match self.waits.read_deadline() {
             None => toro_sched::block_on_for("network", read),
-            Some(timeout) => toro_sched::block_on_until(Instant::now() + timeout, read)
-                .unwrap_or(Err(ReadError::TimedOut)),
+            Some(deadline) => {
+                toro_sched::block_on_until(deadline, read).unwrap_or(Err(ReadError::TimedOut))
+            }
         }
     }
 }
+
+implement_io!(TcpStream);
 
 /// Stands for the address of a socket that the stack has forgotten.
 pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -7,9 +7,10 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use toro_stream::AcceptError;
 use toro_time::Instant;
 
-use crate::error::{AcceptError, BindError};
+use crate::error::BindError;
 use crate::poll::with_stack;
 use crate::tcp::{OnThisCore, TcpStream};
 

@@ -4,26 +4,16 @@ use core::task::{Poll, Waker};
 
 use toro_dev::socket::{Op, VsockAddr, shut};
 use toro_queue::slab::SlotId;
+use toro_stream::{AcceptError, ReadError, Shutdown, WriteError};
 use toro_time::Instant;
 
 use crate::config::EPHEMERAL_PORTS;
 use crate::connection::{Connection, End, Key, Stage};
-use crate::error::{AcceptError, BindError, ConnectError, ReadError, WriteError};
+use crate::error::{BindError, ConnectError};
 use crate::stack::{Listener, Stack};
 
 /// Names a connection of a stack.
 pub type ConnectionId = SlotId;
-
-/// Which half of a connection to shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Reads end, whatever still arrives.
-    Read,
-    /// The peer sees the end of the stream after all that was written.
-    Write,
-    /// Both.
-    Both,
-}
 
 /// Listeners.
 impl Stack {

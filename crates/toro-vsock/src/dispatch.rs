@@ -13,9 +13,9 @@ use toro_queue::slab::SlotId;
 pub(crate) use toro_service::host::Event;
 use toro_service::host::{Host, Hosted};
 use toro_service::{Closed, Conn, Leave, Output, Service, Written};
+use toro_stream::Shutdown;
 use toro_time::Instant;
 
-use crate::calls::Shutdown;
 use crate::connection::{Connection, End, Stage};
 use crate::error::BindError;
 use crate::stack::Stack;

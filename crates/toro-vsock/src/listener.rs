@@ -6,8 +6,9 @@ use core::marker::PhantomData;
 use core::task::{Context, Poll, Waker};
 
 use toro_dev::socket::VsockAddr;
+use toro_stream::AcceptError;
 
-use crate::error::{AcceptError, BindError};
+use crate::error::BindError;
 use crate::poll::with_stack;
 use crate::stream::VsockStream;
 

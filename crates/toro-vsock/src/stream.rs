@@ -1,19 +1,19 @@
 //! [`VsockStream`]: a connection with the names of `std::net`, over the stack of the running core.
 //!
 //! A socket belongs to the core that made it. Each call has a sister for futures: `poll_` before its name, or the traits of
-//! `embedded-io-async` ([`io`](crate::io)).
+//! `embedded-io-async`.
 
-use core::cell::Cell;
 use core::future::{self, Future};
 use core::marker::PhantomData;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use toro_dev::socket::VsockAddr;
+use toro_stream::{ReadError, Shutdown, Waits, WriteError, implement_io};
 use toro_time::Instant;
 
-use crate::calls::{ConnectionId, Shutdown};
-use crate::error::{ConnectError, ReadError, WriteError};
+use crate::calls::ConnectionId;
+use crate::error::ConnectError;
 use crate::poll::with_stack;
 
 /// A connection.
@@ -22,9 +22,7 @@ use crate::poll::with_stack;
 #[derive(Debug)]
 pub struct VsockStream {
     id: ConnectionId,
-    read_timeout: Cell<Option<Duration>>,
-    write_timeout: Cell<Option<Duration>>,
-    is_nonblocking: Cell<bool>,
+    waits: Waits,
     /// Keeps it on its core: a raw pointer is neither `Send` nor `Sync`.
     core: PhantomData<*const ()>,
 }
@@ -33,9 +31,7 @@ impl VsockStream {
     pub(crate) fn new(id: ConnectionId) -> Self {
         Self {
             id,
-            read_timeout: Cell::new(None),
-            write_timeout: Cell::new(None),
-            is_nonblocking: Cell::new(false),
+            waits: Waits::for_ever(),
             core: PhantomData,
         }
     }
@@ -121,11 +117,15 @@ impl VsockStream {
     /// # Errors
     /// Fails if the connection is gone, shut down for writing, the write time-out has passed, or the stream is not to wait.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, WriteError> {
+        if self.waits.is_nonblocking() && !self.can_write() {
+            return Err(WriteError::WouldBlock);
+        }
         let written = future::poll_fn(|cx| self.poll_write(cx, bytes));
-        match self.deadline(&self.write_timeout) {
-            None => toro_sched::block_on(written),
-            Some(deadline) => toro_sched::block_on_until(deadline, written)
-                .unwrap_or(Err(self.late(WriteError::TimedOut, WriteError::WouldBlock))),
+        match self.waits.write_deadline() {
+            None => toro_sched::block_on_for("host socket", written),
+            Some(deadline) => {
+                toro_sched::block_on_until(deadline, written).unwrap_or(Err(WriteError::TimedOut))
+            }
         }
     }
 
@@ -182,17 +182,17 @@ impl VsockStream {
 
     /// Limits how long a read may wait; `None` for no limit.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) {
-        self.read_timeout.set(timeout);
+        self.waits.set_read(timeout);
     }
 
     /// Limits how long a write may wait; `None` for no limit.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) {
-        self.write_timeout.set(timeout);
+        self.waits.set_write(timeout);
     }
 
     /// Makes reads and writes wait, as they do from the start, or not.
     pub fn set_nonblocking(&self, nonblocking: bool) {
-        self.is_nonblocking.set(nonblocking);
+        self.waits.set_nonblocking(nonblocking);
     }
 
     /// Ends the connection with a reset; what was not yet delivered is lost.
@@ -204,29 +204,19 @@ impl VsockStream {
         &self,
         read: impl Future<Output = Result<usize, ReadError>>,
     ) -> Result<usize, ReadError> {
-        match self.deadline(&self.read_timeout) {
-            None => toro_sched::block_on(read),
-            Some(deadline) => toro_sched::block_on_until(deadline, read)
-                .unwrap_or(Err(self.late(ReadError::TimedOut, ReadError::WouldBlock))),
+        if self.waits.is_nonblocking() && !self.can_read() {
+            return Err(ReadError::WouldBlock);
         }
-    }
-
-    /// Until when a call may wait; for ever if that is not said.
-    fn deadline(&self, timeout: &Cell<Option<Duration>>) -> Option<Instant> {
-        match self.is_nonblocking.get() {
-            true => Some(Instant::ZERO),
-            false => timeout.get().map(|timeout| Instant::now() + timeout),
-        }
-    }
-
-    /// What to call it that a call was not done in time.
-    fn late<E>(&self, timed_out: E, would_block: E) -> E {
-        match self.is_nonblocking.get() {
-            true => would_block,
-            false => timed_out,
+        match self.waits.read_deadline() {
+            None => toro_sched::block_on_for("host socket", read),
+            Some(deadline) => {
+                toro_sched::block_on_until(deadline, read).unwrap_or(Err(ReadError::TimedOut))
+            }
         }
     }
 }
+
+implement_io!(VsockStream);
 
 const NOBODY: VsockAddr = VsockAddr { cid: 0, port: 0 };
 
