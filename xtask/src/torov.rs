@@ -53,6 +53,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 /// Builds the monitor and returns its path.
 fn monitor(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.root.join("target/torov");
+    let script = workspace.root.join("crates/torov/hot.ld");
+    let flags = [
+        "-Ctarget-feature=+crt-static",
+        "-Crelocation-model=static",
+        &format!("-Clink-arg=-Wl,-T,{}", script.display()),
+    ];
     let mut cargo = process::cargo();
     cargo.args([
         "build",
@@ -65,10 +71,8 @@ fn monitor(workspace: &Workspace) -> Result<PathBuf> {
     cargo
         .arg("--target-dir")
         .arg(&folder)
-        .env(
-            "RUSTFLAGS",
-            "-C target-feature=+crt-static -C relocation-model=static",
-        )
+        // Encoded: a path may hold spaces.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .current_dir(&workspace.root);
     process::run(&mut cargo)?;
     Ok(folder.join(TARGET).join("release/torov"))

@@ -9,6 +9,7 @@ mod epoll;
 mod files;
 mod futex;
 mod names;
+mod own;
 mod sockets;
 mod transfer;
 mod wait;
@@ -25,6 +26,7 @@ pub use self::files::{
 };
 pub use self::futex::{futex_requeue, futex_wait, futex_wake};
 pub use self::names::{link_target, make_directory, remove, rename};
+pub use self::own::give_back_pages;
 pub use self::sockets::{
     accept, bind, connect, get_option, listen, local_name, peer_name, receive, send, set_option,
     shutdown, socket, socket_pair,

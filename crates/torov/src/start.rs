@@ -115,6 +115,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         debugger.attend(&process, auxiliary)?;
     }
     guard::install(&profile, filter)?;
+    host::give_back_pages();
     thread::run(&process, vcpu);
     // The first thread is over, and others go on: the last one ends this process.
     loop {
