@@ -9,7 +9,7 @@ use torov_policy::{Mode, Subject};
 
 use crate::descriptors::{Class, Descriptor};
 use crate::families::identity;
-use crate::mounts::normalise;
+use crate::mounts::{self, named};
 use crate::process::Process;
 use crate::signals::{Info, SI_USER, To};
 
@@ -62,14 +62,16 @@ impl<'a> Context<'a> {
         self.process.descriptors.add(descriptor, 0, on_exec)
     }
 
-    /// The path at `address`, from the folder `dirfd`, absolute and plain; not judged.
-    ///
-    /// An empty path is the descriptor's own.
+    /// The path at `address`, from the folder `dirfd`, absolute and plain but for its end (see [`mounts::named`]); not
+    /// judged.
     pub(crate) fn path(&self, dirfd: u64, address: u64) -> Result<String, Errno> {
         let text = self.memory().read_text(address, PATH_MAX)?;
         let text = String::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+        if text.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         if text.starts_with('/') {
-            return Ok(normalise("/", &text));
+            return Ok(named("/", &text));
         }
         if int(dirfd) == AT_FDCWD {
             let cwd = self
@@ -77,13 +79,13 @@ impl<'a> Context<'a> {
                 .cwd
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            return Ok(normalise(&cwd, &text));
+            return Ok(named(&cwd, &text));
         }
         let folder = self.process.descriptors.get(dirfd)?;
         if folder.class() != Class::Directory {
             return Err(Errno::ENOTDIR);
         }
-        Ok(normalise(folder.path(), &text))
+        Ok(named(folder.path(), &text))
     }
 
     /// The same, judged.
@@ -94,7 +96,7 @@ impl<'a> Context<'a> {
         mode: Mode,
     ) -> Result<String, Errno> {
         let path = self.path(dirfd, address)?;
-        self.permit(Subject::Path(&path, mode))?;
+        self.permit(Subject::Path(mounts::plain(&path), mode))?;
         Ok(path)
     }
 
@@ -124,6 +126,9 @@ impl<'a> Context<'a> {
             let entry = address.checked_add(16 * at).ok_or(Errno::EFAULT)?;
             let bytes: [u8; 16] = self.memory().read_array(entry)?;
             let [base, len] = [0, 8].map(|at| word_at(&bytes, at));
+            if len.cast_signed() < 0 {
+                return Err(Errno::EINVAL);
+            }
             let len = len.min(left);
             spans.append(&mut self.memory().spans(base, len, access)?);
             left -= len;

@@ -92,8 +92,9 @@ impl Mounts {
         }
     }
 
-    /// Whether a normalised path only leads to mounts: it is a folder, and nothing of the host.
+    /// Whether a path only leads to mounts: it is a folder, and nothing of the host.
     pub(crate) fn is_above(&self, path: &str) -> bool {
+        let path = plain(path);
         let mut mounts = self.mounts.iter();
         let leads = |mount: &Mounted| rest_below(&mount.guest, path).is_some();
         self.find(path).is_err() && (path == "/" || path == "/dev" || mounts.any(leads))
@@ -118,14 +119,25 @@ impl Mounts {
     pub(crate) fn parent(&self, path: &str) -> Result<(OwnedFd, CString), Errno> {
         let found = self.find(path)?;
         let inside = found.path.to_str().map_err(|_| Errno::EINVAL)?;
-        if inside == "." {
+        let end = &path[plain(path).len()..];
+        let inside = if end == "/" {
+            inside.trim_end_matches('/')
+        } else {
+            inside
+        };
+        if inside == "." && end != "/." {
             return Err(Errno::EBUSY);
         }
         let (folder, name) = inside.rsplit_once('/').unwrap_or((".", inside));
+        let name = if end == "/" {
+            format!("{name}/")
+        } else {
+            name.to_owned()
+        };
         let folder = text(folder)?;
         let flags = 0x20_0000 | 0x1_0000; // O_PATH, O_DIRECTORY
         let parent = host::open_beneath(found.root, &folder, flags, 0)?;
-        Ok((parent, text(name)?))
+        Ok((parent, text(&name)?))
     }
 }
 
@@ -167,6 +179,25 @@ pub(crate) fn normalise(from: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// The same, with the end of `path` as it is where that says that it is a folder: `/`, or `/.`. What that means for each call
+/// the host knows.
+pub(crate) fn named(from: &str, path: &str) -> String {
+    let end = match path {
+        "." => "/.",
+        _ if path.ends_with("/.") => "/.",
+        _ if path.ends_with('/') => "/",
+        _ => "",
+    };
+    let plain = normalise(from, path);
+    if plain == "/" { plain } else { plain + end }
+}
+
+/// A path without what [`named`] has left at its end.
+pub(crate) fn plain(path: &str) -> &str {
+    let cut = path.strip_suffix("/.").or(path.strip_suffix('/'));
+    cut.filter(|rest| !rest.is_empty()).unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -174,7 +205,7 @@ mod tests {
     use torov_abi::Errno;
     use torov_policy::Mode;
 
-    use super::{Mounts, normalise};
+    use super::{Mounts, named, normalise, plain};
 
     #[test]
     fn paths_become_absolute_and_plain() {
@@ -186,6 +217,23 @@ mod tests {
             ("/", "..", "/"),
         ] {
             assert_eq!(normalise(from, path), expected, "{from} {path}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_path_is_kept() {
+        for (path, expected) in [
+            ("a", "/x/a"),
+            ("a/", "/x/a/"),
+            ("a//", "/x/a/"),
+            ("a/.", "/x/a/."),
+            (".", "/x/."),
+            ("..", "/"),
+            ("/", "/"),
+            ("/..//.", "/"),
+        ] {
+            assert_eq!(named("/x", path), expected, "{path}");
+            assert_eq!(plain(expected), normalise("/x", path), "{path}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! [`Process`]: a program, as far as all of its threads share it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -128,6 +128,8 @@ pub struct Process {
     pub(crate) threads: AtomicUsize,
     pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
     ended: AtomicBool,
+    /// Rights that new files do not get (umask(2)).
+    mask: AtomicU32,
     pub(crate) ring: Option<Ring>,
     pub(crate) clock: Option<Clock>,
 }
@@ -164,6 +166,7 @@ impl Process {
             threads: AtomicUsize::new(0),
             spares: Mutex::default(),
             ended: AtomicBool::new(false),
+            mask: AtomicU32::new(0o022),
             ring,
             clock: settings.clock,
         }
@@ -197,6 +200,16 @@ impl Process {
     /// The number of a new thread.
     pub(crate) fn new_tid(&self) -> i32 {
         self.next_tid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Changes the rights that new files do not get, and returns those before. The monitor's own mask counts as well.
+    pub(crate) fn set_mask(&self, mask: u32) -> u32 {
+        self.mask.swap(mask & 0o777, Ordering::Relaxed)
+    }
+
+    /// The rights that a new file gets of `mode`.
+    pub(crate) fn masked(&self, mode: u32) -> u32 {
+        mode & !self.mask.load(Ordering::Relaxed)
     }
 
     /// Judges a call on `subject`.

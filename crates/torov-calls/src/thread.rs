@@ -263,8 +263,15 @@ impl Thread<'_> {
 
     fn arch_prctl(&mut self, [code, address, ..]: [u64; 6]) -> Result<u64, Errno> {
         const ARCH_SET_FS: u32 = 0x1002;
-        if low(code) != ARCH_SET_FS {
-            return Err(Errno::EINVAL);
+        const ARCH_GET_FS: u32 = 0x1003;
+        match low(code) {
+            ARCH_SET_FS => {}
+            ARCH_GET_FS => {
+                let [fs, _] = self.vcpu.bases().map_err(|_| Errno::EIO)?;
+                self.process.memory.write(address, &fs.to_le_bytes())?;
+                return Ok(0);
+            }
+            _ => return Err(Errno::EINVAL),
         }
         if address >= torov_abi::USER_END {
             return Err(Errno::EPERM);

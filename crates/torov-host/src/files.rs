@@ -122,6 +122,23 @@ pub fn open_beneath(
     }
 }
 
+/// Whether the monitor may do with an open file what `wanted` says, as `access` has it.
+///
+/// # Errors
+/// As `faccessat2`: `EACCES` if not.
+pub fn may_access(fd: BorrowedFd<'_>, wanted: i32) -> Result<u64, Errno> {
+    // SAFETY: the empty path is a text of C.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_faccessat2,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            wanted,
+            libc::AT_EMPTY_PATH,
+        )
+    })
+}
+
 /// `fstat`, by number: the library makes another call, which takes paths.
 ///
 /// # Errors

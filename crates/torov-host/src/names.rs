@@ -8,9 +8,10 @@ use torov_abi::word::size;
 
 use crate::check;
 
-/// Whether `name` is one component and stays in its directory.
+/// Whether `name` is one component and stays in its directory. A slash may follow it: these calls follow no link there.
 fn single(name: &CStr) -> Result<(), Errno> {
     let bytes = name.to_bytes();
+    let bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
     let leaves = bytes.contains(&b'/') || bytes == b".." || bytes.is_empty();
     if leaves { Err(Errno::EINVAL) } else { Ok(()) }
 }
@@ -61,17 +62,15 @@ pub fn rename(
     })
 }
 
-/// `readlinkat`.
+/// `readlinkat` of a link that is open itself.
 ///
 /// # Errors
-/// As the call; `EINVAL` if `name` is no single name.
-pub fn link_target(directory: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
-    single(name)?;
+/// As the call.
+pub fn link_target(link: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let mut target = vec![0; 4096];
     let (at, len) = (target.as_mut_ptr(), target.len());
-    // SAFETY: the name lives during the call, and the kernel writes at most `len` bytes.
-    let read =
-        check(unsafe { libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), at.cast(), len) })?;
+    // SAFETY: the empty path is a text of C, and the kernel writes at most `len` bytes.
+    let read = check(unsafe { libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), at.cast(), len) })?;
     target.truncate(size(read));
     Ok(target)
 }

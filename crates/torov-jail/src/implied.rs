@@ -62,12 +62,13 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
             "lstat",
             "newfstatat",
             "statx",
-            "access",
-            "faccessat",
-            "faccessat2",
             "chdir",
         ],
         &[libc::SYS_openat2],
+    ),
+    (
+        &["access", "faccessat", "faccessat2"],
+        &[libc::SYS_openat2, libc::SYS_faccessat2],
     ),
     (
         &["readlink", "readlinkat"],

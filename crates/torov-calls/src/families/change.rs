@@ -60,7 +60,7 @@ fn mkdirat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer 
         }
         found => found?,
     };
-    host::make_directory(parent.as_fd(), &name, low(mode))
+    host::make_directory(parent.as_fd(), &name, context.process.masked(low(mode)))
 }
 
 fn unlinkat(context: &Context<'_>, [folder, path, flags, ..]: [u64; 6]) -> Answer {
@@ -75,8 +75,12 @@ fn unlinkat(context: &Context<'_>, [folder, path, flags, ..]: [u64; 6]) -> Answe
 fn utimensat(context: &Context<'_>, [folder, path, times, flags, ..]: [u64; 6]) -> Answer {
     /// `AT_SYMLINK_NOFOLLOW`, and `O_PATH` with `O_NOFOLLOW` for it.
     const NOFOLLOW: u64 = 0x100;
+    const EMPTY_PATH: u64 = 0x1000;
     const O_PATH: i32 = 0o10_000_000;
     const O_NOFOLLOW: i32 = 0o400_000;
+    if low(flags) & !low(NOFOLLOW | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let times = match times {
         0 => None,
         at => Some(context.memory().read_array::<32>(at)?),

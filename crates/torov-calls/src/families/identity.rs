@@ -6,7 +6,7 @@ use torov_host as host;
 use torov_policy::Subject;
 
 use crate::Answer;
-use crate::context::Context;
+use crate::context::{Context, word_at};
 use crate::process::PID;
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
@@ -15,7 +15,13 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "gettid" => |context, _| says(context, i64::from(context.tid).cast_unsigned()),
         "getppid" => |context, _| says(context, 1),
         "getuid" | "geteuid" | "getgid" | "getegid" => |context, _| says(context, USER),
-        "getpgid" | "getsid" => |context, _| says(context, i64::from(PID).cast_unsigned()),
+        "getpgid" | "getsid" => |context, [pid, ..]| {
+            context.permit(Subject::Nothing)?;
+            match int(pid) {
+                0 | PID => says(context, i64::from(PID).cast_unsigned()),
+                _ => Err(Errno::ESRCH),
+            }
+        },
         "setuid" | "setgid" => |context, [id, ..]| {
             context.permit(Subject::Nothing)?;
             if u64::from(low(id)) == USER {
@@ -24,16 +30,21 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
                 Err(Errno::EPERM)
             }
         },
-        "getgroups" => |context, _| says(context, 0),
-        "umask" => |context, _| says(context, 0o022),
+        "getgroups" => |context, [room, ..]| match int(room) {
+            ..0 => Err(Errno::EINVAL),
+            _ => says(context, 0),
+        },
+        "umask" => |context, [mask, ..]| {
+            context.permit(Subject::Nothing)?;
+            Ok(context.process.set_mask(low(mask)).into())
+        },
         "uname" => uname,
         "sysinfo" => sysinfo,
         "getrandom" => getrandom,
         "prlimit64" => prlimit,
         "getrlimit" => |context, [resource, at, ..]| prlimit(context, [0, resource, 0, at, 0, 0]),
         "sched_getaffinity" => sched_getaffinity,
-        // Where threads run is the host's affair.
-        "sched_setaffinity" => |context, _| says(context, 0),
+        "sched_setaffinity" => sched_setaffinity,
         "getcpu" => getcpu,
         "prctl" => prctl,
         // Registers a place that the kernel would keep up to date at each switch; libraries do without.
@@ -91,8 +102,14 @@ fn sysinfo(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
     Ok(0)
 }
 
-fn getrandom(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
+fn getrandom(context: &Context<'_>, [at, len, flags, ..]: [u64; 6]) -> Answer {
+    const KNOWN: u32 = 7;
+    const RANDOM_AND_INSECURE: u32 = 6;
     context.permit(Subject::Nothing)?;
+    let flags = low(flags);
+    if flags & !KNOWN != 0 || flags & RANDOM_AND_INSECURE == RANDOM_AND_INSECURE {
+        return Err(Errno::EINVAL);
+    }
     let mut bytes = vec![0; size(len.min(1 << 16))];
     host::random(&mut bytes)?;
     context.memory().write(at, &bytes)?;
@@ -121,15 +138,45 @@ fn prlimit(context: &Context<'_>, [pid, resource, new, old, ..]: [u64; 6]) -> An
         let both = [limit.to_le_bytes(), limit.to_le_bytes()].concat();
         context.memory().write(old, &both)?;
     }
-    // The profile sets limits, not the program.
-    if new != 0 && context.memory().read_u64(new)? > limit {
-        return Err(Errno::EPERM);
+    if new != 0 {
+        let both: [u8; 16] = context.memory().read_array(new)?;
+        let [now, most] = [0, 8].map(|at| word_at(&both, at));
+        if now > most {
+            return Err(Errno::EINVAL);
+        }
+        // The profile sets limits, not the program.
+        if now > limit {
+            return Err(Errno::EPERM);
+        }
     }
     Ok(0)
 }
 
-fn sched_getaffinity(context: &Context<'_>, [_, len, at, ..]: [u64; 6]) -> Answer {
+/// Whether there is a thread of that number; 0 is the one that asks.
+fn check_thread(context: &Context<'_>, tid: u64) -> Result<(), Errno> {
     context.permit(Subject::Nothing)?;
+    match int(tid) {
+        0 => Ok(()),
+        tid if context.process.signals.has(tid) => Ok(()),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
+/// Where threads run is the host's affair, as long as there is such a processor.
+fn sched_setaffinity(context: &Context<'_>, [tid, len, at, ..]: [u64; 6]) -> Answer {
+    check_thread(context, tid)?;
+    let mut set = [0; 8];
+    let len = size(len.min(8));
+    context.memory().read(at, &mut set[..len])?;
+    let there = (1_u64 << host::processors().min(63)) - 1;
+    if u64::from_le_bytes(set) & there == 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+fn sched_getaffinity(context: &Context<'_>, [tid, len, at, ..]: [u64; 6]) -> Answer {
+    check_thread(context, tid)?;
     if len < 8 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
@@ -149,13 +196,19 @@ fn getcpu(context: &Context<'_>, [cpu, node, ..]: [u64; 6]) -> Answer {
 }
 
 /// Names of threads are accepted and forgotten.
-fn prctl(context: &Context<'_>, [option, ..]: [u64; 6]) -> Answer {
+fn prctl(context: &Context<'_>, [option, argument, ..]: [u64; 6]) -> Answer {
+    const PR_GET_DUMPABLE: u32 = 3;
     const PR_SET_NAME: u32 = 15;
-    const PR_SET_VMA: u32 = 0x5356_4d41;
+    const PR_SET_NO_NEW_PRIVS: u32 = 38;
+    const PR_GET_NO_NEW_PRIVS: u32 = 39;
     context.permit(Subject::Nothing)?;
     match low(option) {
-        PR_SET_NAME => Ok(0),
-        PR_SET_VMA => Err(Errno::EINVAL),
+        PR_SET_NAME => context.memory().read_array::<1>(argument).map(|_| 0),
+        // There is nobody who could look.
+        PR_GET_DUMPABLE => Ok(0),
+        // There are no rights to be had.
+        PR_SET_NO_NEW_PRIVS if argument == 1 => Ok(0),
+        PR_GET_NO_NEW_PRIVS => Ok(1),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -8,6 +8,7 @@ use torov_policy::Subject;
 
 use crate::Answer;
 use crate::context::Context;
+use crate::descriptors::Class;
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
     Some(match name {
@@ -58,6 +59,9 @@ fn mmap(context: &Context<'_>, [at, len, prot, flags, fd, offset]: [u64; 6]) -> 
     if flags & KIND == 0 {
         return Err(Errno::EINVAL);
     }
+    if let Place::Exactly(at) | Place::IfFree(at) = place {
+        check_place(at, len)?;
+    }
     if flags & ANONYMOUS != 0 {
         return context.memory().map(place, len, rights, "mmap");
     }
@@ -69,6 +73,15 @@ fn mmap(context: &Context<'_>, [at, len, prot, flags, fd, offset]: [u64; 6]) -> 
     if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
+    if len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !readable(&descriptor)? {
+        return Err(Errno::EACCES);
+    }
+    if !matches!(descriptor.class(), Class::File | Class::Stdio) {
+        return Err(Errno::ENODEV);
+    }
     let start = context.memory().map(place, len, rights, "file")?;
     let filled = fill(context, &descriptor, start, len, offset);
     if let Err(error) = filled {
@@ -76,6 +89,27 @@ fn mmap(context: &Context<'_>, [at, len, prot, flags, fd, offset]: [u64; 6]) -> 
         return Err(error);
     }
     Ok(start)
+}
+
+/// Whether there can be anything at that place: neither where null pointers lead nor beyond all addresses of a program.
+fn check_place(at: u64, len: u64) -> Result<(), Errno> {
+    const LOWEST: u64 = 0x1_0000;
+    match at.checked_add(len) {
+        _ if !at.is_multiple_of(PAGE) || len == 0 => Err(Errno::EINVAL),
+        Some(end) if end > torov_abi::USER_END => Err(Errno::ENOMEM),
+        None => Err(Errno::ENOMEM),
+        Some(_) if at < LOWEST => Err(Errno::EPERM),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether what is open may be read.
+fn readable(descriptor: &crate::Descriptor) -> Result<bool, Errno> {
+    const F_GETFL: i32 = 3;
+    const O_ACCMODE: u64 = 3;
+    const O_WRONLY: u64 = 1;
+    let flags = host::control(descriptor.fd(), F_GETFL, 0)?;
+    Ok(flags & O_ACCMODE != O_WRONLY)
 }
 
 /// Copies a piece of a file into a new area.
@@ -127,8 +161,15 @@ fn madvise(context: &Context<'_>, [at, len, advice, ..]: [u64; 6]) -> Answer {
 }
 
 /// Nothing of a file is shared, so there is nothing to write.
-fn msync(context: &Context<'_>, [at, len, ..]: [u64; 6]) -> Answer {
+fn msync(context: &Context<'_>, [at, len, flags, ..]: [u64; 6]) -> Answer {
+    const ASYNC: u32 = 1;
+    const INVALIDATE: u32 = 2;
+    const SYNC: u32 = 4;
     context.permit(Subject::Nothing)?;
+    let both = low(flags) & (ASYNC | SYNC) == ASYNC | SYNC;
+    if both || low(flags) & !(ASYNC | INVALIDATE | SYNC) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let len = page_up(len).ok_or(Errno::ENOMEM)?;
     match at.is_multiple_of(PAGE) {
         false => Err(Errno::EINVAL),
@@ -155,11 +196,22 @@ fn mremap(context: &Context<'_>, [old, old_len, new_len, flags, to, _]: [u64; 6]
     if new_len == 0 || old_len == 0 || !old.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
+    if let Some(Place::Exactly(to)) = place {
+        let overlaps = to < old.saturating_add(old_len) && old < to.saturating_add(new_len);
+        if overlaps {
+            return Err(Errno::EINVAL);
+        }
+    }
     memory.resize(old, old_len, new_len, place)
 }
 
 fn brk(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
+    let now = context.memory().brk(0);
+    // What could never be there is not promised.
+    if at.saturating_sub(now) > context.memory().ram().len() {
+        return Ok(now);
+    }
     Ok(context.memory().brk(at))
 }
 

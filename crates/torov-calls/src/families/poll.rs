@@ -186,7 +186,12 @@ fn choose(context: &Context<'_>, count: u64, sets: [u64; 3], timeout: Option<Dur
 const O_CLOEXEC: i32 = 0o2_000_000;
 
 fn pipe(context: &Context<'_>, at: u64, flags: i32) -> Answer {
+    /// `O_NONBLOCK`, `O_DIRECT`.
+    const KNOWN: i32 = O_CLOEXEC | 0o4000 | 0o40_000;
     context.permit(Subject::Nothing)?;
+    if flags & !KNOWN != 0 {
+        return Err(Errno::EINVAL);
+    }
     super::memory::check_word(context, at)?;
     let [read, write] = host::pipe(flags)?;
     let on_exec = flags & O_CLOEXEC != 0;

@@ -27,14 +27,14 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
         "kill" => |context, [pid, signal, ..]| send(context, process(pid)?, signal, SI_USER),
         "tkill" => |context, [tid, signal, ..]| send(context, thread(tid)?, signal, SI_TKILL),
         "tgkill" => |context, [pid, tid, signal, ..]| {
-            process(pid)?;
+            own(pid)?;
             send(context, thread(tid)?, signal, SI_TKILL)
         },
         "rt_sigqueueinfo" => {
             |context, [pid, signal, at, ..]| queue(context, process(pid)?, signal, at)
         }
         "rt_tgsigqueueinfo" => |context, [pid, tid, signal, at, ..]| {
-            process(pid)?;
+            own(pid)?;
             queue(context, thread(tid)?, signal, at)
         },
         _ => return None,
@@ -189,6 +189,15 @@ fn process(pid: u64) -> Result<To, Errno> {
     match int(pid) {
         PID | 0 | -1 => Ok(To::Process),
         pid if pid == -PID => Ok(To::Process),
+        _ => Err(Errno::ESRCH),
+    }
+}
+
+/// The same by its own number alone.
+fn own(pid: u64) -> Result<(), Errno> {
+    match int(pid) {
+        PID => Ok(()),
+        ..=0 => Err(Errno::EINVAL),
         _ => Err(Errno::ESRCH),
     }
 }

@@ -53,11 +53,11 @@ const SOCK_CLOEXEC: i32 = 0o2_000_000;
 
 /// Streams and datagrams only: no raw packets.
 fn check_kind(kind: i32) -> Result<(), Errno> {
-    let plain = kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if matches!(plain, 1 | 2) {
-        Ok(())
-    } else {
-        Err(Errno::EPROTONOSUPPORT)
+    match kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC) {
+        1 | 2 => Ok(()),
+        3 | 10 => Err(Errno::EPERM),
+        4..=6 => Err(Errno::EPROTONOSUPPORT),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -75,8 +75,10 @@ fn socket(context: &Context<'_>, [domain, kind, protocol, ..]: [u64; 6]) -> Answ
 fn socketpair(context: &Context<'_>, [domain, kind, protocol, at, ..]: [u64; 6]) -> Answer {
     let (domain, kind) = (int(domain), int(kind));
     context.permit(Subject::Nothing)?;
-    if domain != AF_UNIX {
-        return Err(Errno::EAFNOSUPPORT);
+    match domain {
+        AF_UNIX => {}
+        AF_INET | AF_INET6 => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::EAFNOSUPPORT),
     }
     check_kind(kind)?;
     let on_exec = kind & SOCK_CLOEXEC != 0;
@@ -215,10 +217,23 @@ fn recvfrom(context: &Context<'_>, [fd, at, len, flags, from, from_len]: [u64; 6
     Ok(got)
 }
 
+/// The buffers of a `struct msghdr`.
+fn message<'a>(
+    context: &Context<'a>,
+    header: &[u8; 56],
+    access: Access,
+) -> Result<Vec<host::Span<'a>>, Errno> {
+    let count = word_at(header, 24);
+    if count > 1024 {
+        return Err(Errno::EMSGSIZE);
+    }
+    context.buffers(word_at(header, 16), count, access)
+}
+
 fn sendmsg(context: &Context<'_>, [fd, at, flags, ..]: [u64; 6]) -> Answer {
     let descriptor = a_socket(context, fd)?;
     let header: [u8; 56] = context.memory().read_array(at)?;
-    let spans = context.buffers(word_at(&header, 16), word_at(&header, 24), Access::Read)?;
+    let spans = message(context, &header, Access::Read)?;
     if word_at(&header, 40) != 0 {
         // Control data could pass descriptors of the host.
         return Err(Errno::EINVAL);
@@ -230,7 +245,7 @@ fn sendmsg(context: &Context<'_>, [fd, at, flags, ..]: [u64; 6]) -> Answer {
 fn recvmsg(context: &Context<'_>, [fd, at, flags, ..]: [u64; 6]) -> Answer {
     let descriptor = a_socket(context, fd)?;
     let header: [u8; 56] = context.memory().read_array(at)?;
-    let spans = context.buffers(word_at(&header, 16), word_at(&header, 24), Access::Write)?;
+    let spans = message(context, &header, Access::Write)?;
     let (got, peer, flags) = host::receive(descriptor.fd(), &spans, int(flags) & FLAGS)?;
     tell(context, &peer, (word_at(&header, 0), at + 8))?;
     // No control data, and the flags.
@@ -277,7 +292,11 @@ fn getsockopt(context: &Context<'_>, [fd, level, name, at, len_at, _]: [u64; 6])
     if !is_plain(level, name) {
         return Err(Errno::ENOPROTOOPT);
     }
-    let room = size(context.memory().read_u32(len_at)?.into());
+    let room = context.memory().read_u32(len_at)?;
+    if int(room.into()) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let room = size(room.min(64).into());
     let value = host::get_option(descriptor.fd(), level, name, room)?;
     context.memory().write(at, &value)?;
     context

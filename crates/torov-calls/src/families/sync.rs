@@ -53,6 +53,9 @@ fn futex(context: &Context<'_>, [at, operation, value, fourth, other, last]: [u6
     context.permit(Subject::Nothing)?;
     let operation = low(operation);
     let real_time = operation & REAL_TIME != 0;
+    if real_time && operation & !(PRIVATE | REAL_TIME) != WAIT_BITSET {
+        return Err(Errno::ENOSYS);
+    }
     if !at.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
@@ -62,7 +65,7 @@ fn futex(context: &Context<'_>, [at, operation, value, fourth, other, last]: [u6
         kind @ (WAIT | WAIT_BITSET) => {
             let until = deadline(context, fourth, kind == WAIT)?;
             let bits = if kind == WAIT { ALL } else { low(last) };
-            host::futex_wait(word, low(value), until, real_time && kind != WAIT, bits)
+            host::futex_wait(word, low(value), until, real_time, bits)
         }
         WAKE => host::futex_wake(word, int(value), ALL),
         WAKE_BITSET => host::futex_wake(word, int(value), low(last)),

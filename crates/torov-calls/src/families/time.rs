@@ -117,12 +117,20 @@ fn times(context: &Context<'_>, [at, ..]: [u64; 6]) -> Answer {
     Ok(ticks(host::clock_get(MONOTONIC)?))
 }
 
-fn getrusage(context: &Context<'_>, [_, at, ..]: [u64; 6]) -> Answer {
+fn getrusage(context: &Context<'_>, [whose, at, ..]: [u64; 6]) -> Answer {
+    const CHILDREN: i32 = -1;
     context.permit(Subject::Nothing)?;
     let mut bytes = [0; 144];
-    bytes[..16].copy_from_slice(&timeval(host::cpu_time()));
-    let used = context.memory().used() / 1024;
-    bytes[32..40].copy_from_slice(&used.to_le_bytes());
+    match int(whose) {
+        // There are none.
+        CHILDREN => {}
+        0 | 1 => {
+            bytes[..16].copy_from_slice(&timeval(host::cpu_time()));
+            let used = context.memory().used() / 1024;
+            bytes[32..40].copy_from_slice(&used.to_le_bytes());
+        }
+        _ => return Err(Errno::EINVAL),
+    }
     context.memory().write(at, &bytes)?;
     Ok(0)
 }

@@ -16,12 +16,20 @@ impl Thread<'_> {
         &mut self,
         [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6],
     ) -> Result<u64, Errno> {
+        const CLONE_VM: u64 = 0x100;
+        const CLONE_SIGHAND: u64 = 0x800;
+        const CLONE_THREAD: u64 = 0x1_0000;
         const CLONE_SETTLS: u64 = 0x8_0000;
         const CLONE_PARENT_SETTID: u64 = 0x10_0000;
         const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
         const CLONE_CHILD_SETTID: u64 = 0x100_0000;
         // CLONE_VM, FS, FILES, SIGHAND, THREAD: all that makes a thread.
         const THREAD: u64 = 0x1_0f00;
+        if flags & CLONE_THREAD != 0 && flags & CLONE_SIGHAND == 0
+            || flags & CLONE_SIGHAND != 0 && flags & CLONE_VM == 0
+        {
+            return Err(Errno::EINVAL);
+        }
         if flags & THREAD != THREAD {
             return Err(Errno::ENOSYS);
         }

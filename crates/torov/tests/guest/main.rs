@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod conformance;
 mod debugger;
 mod faults;
 mod files;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         machine::CASES,
         clock::CASES,
         faults::CASES,
+        conformance::CASES,
         debugger::CASES,
         files::CASES,
         network::CASES,

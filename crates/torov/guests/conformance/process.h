@@ -1,0 +1,58 @@
+// Who the program is, and what it is told of the machine.
+
+static void process(void) {
+    struct utsname name;
+    struct sysinfo machine;
+    struct rlimit limit;
+    char bytes[64];
+    HOLDS("getpid", getpid() > 0 && syscall(SYS_getpid) == getpid());
+    HOLDS("getppid", getppid() > 0);
+    HOLDS("getuid: and its like", getuid() == geteuid() && getgid() == getegid() && getuid() != 0);
+    HOLDS("getpgid: its own", getpgid(0) == getpgrp());
+    IS("getpgid: a process that is not there", getpgid(999999));
+    IS("getpgid: a negative process", getpgid(-1));
+    WORKS("getsid: its own", getsid(0));
+    IS("getsid: a process that is not there", getsid(999999));
+    IS("setuid: itself", setuid(getuid()));
+    IS("setuid: root", setuid(0));
+    IS("setgid: itself", setgid(getgid()));
+    IS("setgid: root", setgid(0));
+    WORKS("getgroups: how many", getgroups(0, NULL));
+    IS("getgroups: a negative number", getgroups(-1, NULL));
+    IS("uname", uname(&name));
+    HOLDS("uname: is Linux", !strcmp(name.sysname, "Linux") && !strcmp(name.machine, "x86_64"));
+    IS("uname: to nowhere", syscall(SYS_uname, nowhere));
+    IS("sysinfo", sysinfo(&machine));
+    HOLDS("sysinfo: there is memory", machine.totalram > 0 && machine.mem_unit > 0 && machine.freeram <= machine.totalram && machine.procs > 0);
+    IS("sysinfo: to nowhere", syscall(SYS_sysinfo, nowhere));
+    IS("getrandom", getrandom(bytes, 16, 0));
+    IS("getrandom: none", getrandom(bytes, 0, 0));
+    IS("getrandom: both flags", getrandom(bytes, 4, GRND_NONBLOCK));
+    IS("getrandom: a flag that nobody knows", getrandom(bytes, 4, 0x100));
+    IS("getrandom: flags that do not go together", getrandom(bytes, 4, GRND_RANDOM | GRND_INSECURE));
+    IS("getrandom: to nowhere", getrandom(nowhere, 4, 0));
+    IS("getrlimit: RLIMIT_STACK", syscall(SYS_getrlimit, RLIMIT_STACK, &limit));
+    IS("getrlimit: a limit that nobody knows", syscall(SYS_getrlimit, 99, &limit));
+    IS("getrlimit: to nowhere", syscall(SYS_getrlimit, RLIMIT_STACK, nowhere));
+    IS("prlimit64: its own", syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit));
+    IS("prlimit64: a limit that nobody knows", syscall(SYS_prlimit64, 0, 99, NULL, &limit));
+    IS("prlimit64: a process that is not there", syscall(SYS_prlimit64, 999999, RLIMIT_NOFILE, NULL, &limit));
+    limit.rlim_cur = 5, limit.rlim_max = 4;
+    IS("prlimit64: more than the most", syscall(SYS_prlimit64, 0, RLIMIT_CORE, &limit, NULL));
+    IS("prlimit64: nowhere", syscall(SYS_prlimit64, 0, RLIMIT_CORE, nowhere, NULL));
+    IS("prctl: PR_SET_NAME", prctl(PR_SET_NAME, "tester"));
+    IS("prctl: PR_GET_NAME", prctl(PR_GET_NAME, bytes));
+    HOLDS("prctl: the name", !strcmp(bytes, "tester"));
+    IS("prctl: PR_SET_NAME nowhere", prctl(PR_SET_NAME, nowhere));
+    IS("prctl: PR_SET_NO_NEW_PRIVS", prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    IS("prctl: PR_GET_DUMPABLE", prctl(PR_GET_DUMPABLE) >= 0);
+    IS("prctl: an option that nobody knows", prctl(4711, 1, 2, 3, 4));
+    unsigned long base = 0;
+    IS("arch_prctl: ARCH_GET_FS", syscall(SYS_arch_prctl, 0x1003, &base));
+    HOLDS("arch_prctl: is the thread's", base == (unsigned long)pthread_self());
+    IS("arch_prctl: a code that nobody knows", syscall(SYS_arch_prctl, 0x4711, 0));
+    IS("arch_prctl: ARCH_SET_FS in the kernel's half", syscall(SYS_arch_prctl, 0x1002, 0xffff800000000000));
+    IS("a call that nobody knows", syscall(0x1ff));
+    IS("fork", syscall(SYS_fork) == 0 ? (_exit(0), 0) : errno == ENOSYS ? -1 : 0);
+    IS("execve: absent", execve("absent", NULL, NULL));
+}
