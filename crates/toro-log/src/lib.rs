@@ -78,19 +78,19 @@ pub fn add_sink(sink: &'static mut dyn Sink) -> bool {
     free.map(|slot| *slot = Some(sink)).is_some()
 }
 
+/// The words for the levels, from none to all; the place of each is the number of its level.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Sets the level from a word (`off`, `error`, `warn`, `info`, `debug`, `trace`); `false` if it is none of them.
 pub fn set_level(word: &str) -> bool {
-    let level = match word {
-        "off" => LevelFilter::Off,
-        "error" => LevelFilter::Error,
-        "warn" => LevelFilter::Warn,
-        "info" => LevelFilter::Info,
-        "debug" => LevelFilter::Debug,
-        "trace" => LevelFilter::Trace,
-        _ => return false,
-    };
-    log::set_max_level(level);
-    true
+    let place = LEVELS.iter().position(|level| *level == word);
+    let level = place.and_then(|place| LevelFilter::iter().nth(place));
+    level.map(log::set_max_level).is_some()
+}
+
+/// The word for the level.
+pub fn level() -> &'static str {
+    LEVELS[log::max_level() as usize]
 }
 
 /// Writes text to every sink, as it is: what `println!` ends in.
@@ -128,5 +128,21 @@ impl Write for EmergencySerial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         toro_arch::serial::write(text.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_set_by_its_word_is_told_by_it() {
+        for (place, word) in LEVELS.into_iter().enumerate() {
+            assert!(set_level(word));
+            assert_eq!(log::max_level() as usize, place);
+            assert_eq!(level(), word);
+        }
+        assert!(!set_level("loud"));
+        assert_eq!(level(), "trace");
     }
 }

@@ -121,7 +121,7 @@ impl Console<'_> {
                 let lines = self.history.lock().lines();
                 self.tell(&lines)
             }
-            Command::Level(None) => self.say(format_args!("{}\n", answers::level())),
+            Command::Level(None) => self.say(format_args!("{}\n", toro_log::level())),
             Command::Level(Some(word)) => match toro_log::set_level(word) {
                 true => Ok(()),
                 false => self.say(format_args!(

@@ -129,17 +129,6 @@ pub(super) fn mounts() -> String {
     String::from("this image is built without files\n")
 }
 
-pub(super) fn level() -> &'static str {
-    match log::max_level() {
-        log::LevelFilter::Off => "off",
-        log::LevelFilter::Error => "error",
-        log::LevelFilter::Warn => "warn",
-        log::LevelFilter::Info => "info",
-        log::LevelFilter::Debug => "debug",
-        log::LevelFilter::Trace => "trace",
-    }
-}
-
 #[cfg(feature = "trace")]
 pub(super) fn trace() -> String {
     let mut text = String::new();
