@@ -89,7 +89,16 @@ fn nothing_leads_out_of_a_mount() {
 
 fn what_was_judged_is_what_is_used() {
     let mount = trap("races");
-    let words = ["run", "-a", "@files,@poll", "-m", &mount];
+    let top = folder("judged");
+    let hidden = format!("{}/hidden", mount.trim_end_matches(":/data:rw"));
+    fs::write(hidden, "hidden").expect("it can be written");
+    let rules = ["open", "openat"]
+        .map(|call| format!("[[rule]]\ncall = \"{call}\"\npath = \"/data/inside\"\n"));
+    let allow = "[syscalls]\nallow = [\"@start\", \"@stdio\", \"@time\", \"@threads\", \"@files\", \"@poll\"]\n";
+    let profile = top.join("judged.toml");
+    fs::write(&profile, allow.to_owned() + &rules.concat()).expect("it can be written");
+    let profile = profile.display().to_string();
+    let words = ["run", "-m", &mount, &profile];
     check(&run(&words, &guest("probe.c"), &["races"]), 0, "ok\n");
 }
 

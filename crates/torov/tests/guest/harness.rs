@@ -59,18 +59,25 @@ pub(crate) fn main(cases: &[Case]) -> ExitCode {
     }
 }
 
-/// Why no program can be run here, if so.
+/// Why no program can be run here, if so: there is no KVM, or it is not ours to open.
+///
+/// # Panics
+/// Where there is one and the monitor cannot use it: that is a failure of the monitor.
 fn no_machine() -> Option<String> {
+    let kvm = fs::File::options().read(true).write(true).open("/dev/kvm");
+    if let Err(error) = kvm {
+        return Some(format!("/dev/kvm: {error}"));
+    }
     let output = Command::new(torov())
         .arg("doctor")
         .output()
         .expect("torov is built");
-    if output.status.success() {
-        return None;
-    }
     let text = String::from_utf8_lossy(&output.stdout);
-    let last = text.lines().last().unwrap_or("doctor says nothing");
-    Some(last.trim_start_matches("not ready").trim().to_owned())
+    assert!(
+        output.status.success(),
+        "a /dev/kvm, but no machine: {text}"
+    );
+    None
 }
 
 /// The monitor.
