@@ -78,6 +78,25 @@ pub(crate) fn admit(process: &Process, call: &Call) -> Result<u16, Errno> {
     u16::try_from(call.number).map_err(|_| Errno::ENOSYS)
 }
 
+/// Makes a call that is not the thread's own, and tells who looks on.
+pub(crate) fn make(process: &Process, tid: i32, table: &mut Table, call: &Call) -> Answer {
+    let start = process.observer.wants_calls().then(crate::thread::now);
+    let made = admit(process, call).and_then(|number| {
+        let context = Context {
+            process,
+            number,
+            tid,
+        };
+        answer(table.find(number), &context, call)
+    });
+    if let Some(start) = start {
+        let took = crate::thread::now().saturating_sub(start);
+        let result = made.unwrap_or_else(Errno::to_register);
+        process.observer.called(tid, call, result, took);
+    }
+    made
+}
+
 /// Answers a call that is not the thread's own.
 pub(crate) fn answer(answerer: Answerer, context: &Context<'_>, call: &Call) -> Answer {
     match answerer {

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod clock;
 mod context;
 pub mod debug;

@@ -5,8 +5,11 @@
 //! fast, and goes back to sleep when they stop. Everything else leaves the virtual machine as before. Who answers is decided
 //! by `torov_ring::Ticket`, exactly once; what is allowed is decided by the same policy on both ways.
 
+mod effort;
+mod quick;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,50 +18,20 @@ use torov_abi::word::wide;
 use torov_abi::{Call, Errno, PAGE, USER_END, word};
 use torov_host as host;
 use torov_memory::{Memory, Rights};
-use torov_ring::layout::{ARGUMENTS, BACK, FREE, LOOKS, NUMBER, PARKED, RESULT, SLOT};
+use torov_ring::layout::{ARGUMENTS, BACK, FREE, LOOKS, NUMBER, PARKED, PLACE, RESULT, TID};
 use torov_ring::{Reclaimed, Ticket};
 use torov_vcpu::Registers;
-use torov_vcpu::shim::{self, Site, Stage};
+use torov_vcpu::shim::sites::{self, Site, Way};
+use torov_vcpu::shim::{self, Stage};
 
-use crate::context::Context;
+pub(crate) use self::effort::Burst;
+use self::effort::Trust;
+use self::quick::Quick;
+pub(crate) use self::quick::may_be_quick;
+use crate::batch;
 use crate::dispatch::{self, Table};
-use crate::process::Process;
-
-/// Calls that the poller may answer: none waits for anything but a disk.
-const QUICK: [&str; 22] = [
-    "read",
-    "write",
-    "readv",
-    "writev",
-    "pread64",
-    "pwrite64",
-    "preadv",
-    "pwritev",
-    "lseek",
-    "fstat",
-    "clock_gettime",
-    "gettimeofday",
-    "time",
-    "getpid",
-    "gettid",
-    "getppid",
-    "getuid",
-    "geteuid",
-    "getgid",
-    "getegid",
-    "getrandom",
-    "times",
-];
-/// Those of them that are quick only on some descriptors.
-const BY_DESCRIPTOR: [&str; 8] = [
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
-];
-
-/// How long a thread looks for its answer before it goes outside: about what that costs.
-const PATIENCE: Duration = Duration::from_micros(60);
-/// Exits that follow each other this fast count as a burst; so many wake the poller.
-const BURST_GAP: Duration = Duration::from_micros(400);
-const BURST: u32 = 4;
+use crate::families::identity::USER;
+use crate::process::{PID, Process};
 
 /// How the ring behaves.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +53,8 @@ pub(crate) struct Ring {
     /// Where the page of the slots lies in the RAM.
     slots_gpa: u64,
     seats: Vec<Seat>,
+    /// How many of them were ever taken: the poller looks at no more.
+    used: AtomicUsize,
     free: Mutex<Vec<usize>>,
     sites: Mutex<Sites>,
     poller: OnceLock<thread::Thread>,
@@ -111,7 +86,7 @@ impl Ring {
         threads: u32,
     ) -> Result<Self, Errno> {
         let count = u64::from(threads) + 1;
-        let pages = ((count + 1) * SLOT).div_ceil(PAGE);
+        let pages = ((count + 1) * PLACE).div_ceil(PAGE);
         let shim = settings
             .below
             .checked_sub((pages + 2) * PAGE)
@@ -124,6 +99,7 @@ impl Ring {
             shim_gpa,
             slots_gpa,
             seats: (0..count).map(|_| Seat::default()).collect(),
+            used: AtomicUsize::new(0),
             free: Mutex::new((0..word::size(count)).rev().collect()),
             sites: Mutex::default(),
             poller: OnceLock::new(),
@@ -136,7 +112,7 @@ impl Ring {
         memory
             .ram()
             .shared_word(slots_gpa + LOOKS)
-            .store(looks(), Ordering::Relaxed);
+            .store(effort::looks(), Ordering::Relaxed);
         Ok(ring)
     }
 
@@ -146,14 +122,18 @@ impl Ring {
     }
 
     /// A slot for a new thread: its index, and where the program sees it.
-    pub(crate) fn sit(&self, tid: i32) -> Option<(usize, u64)> {
+    pub(crate) fn sit(&self, memory: &Memory, tid: i32) -> Option<(usize, u64)> {
         let index = self
             .free
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop()?;
         self.seats[index].tid.store(tid, Ordering::Relaxed);
-        Some((index, self.shim + PAGE + SLOT * (wide(index) + 1)))
+        let own = memory.ram().shared_word(self.slot(index) + TID);
+        own.store(tid.cast_unsigned(), Ordering::Relaxed);
+        // Release: a poller that looks at the slot finds whose it is.
+        self.used.fetch_max(index + 1, Ordering::Release);
+        Some((index, self.shim + PAGE + PLACE * (wide(index) + 1)))
     }
 
     /// Takes the slot of a thread back.
@@ -165,7 +145,7 @@ impl Ring {
     }
 
     fn slot(&self, index: usize) -> u64 {
-        self.slots_gpa + SLOT * (wide(index) + 1)
+        self.slots_gpa + PLACE * (wide(index) + 1)
     }
 
     fn set_parked(&self, memory: &Memory, parked: bool) {
@@ -187,32 +167,42 @@ impl Ring {
         }
     }
 
-    /// Brings a thread that was interrupted in the shim to where a signal can be delivered: behind the call if that is
-    /// done, else to the shim's way out, and it is false.
+    /// Brings a thread that was interrupted in the shim to where a signal can be delivered: before the call or behind it, or
+    /// else to the shim's way out, and it is false.
     pub(crate) fn settle(&self, memory: &Memory, index: usize, registers: &mut Registers) -> bool {
+        /// What `sahf` sets.
+        const BY_SAHF: u64 = 0xd5;
         let offset = registers.rip.wrapping_sub(self.shim);
         if offset >= PAGE {
             return true;
         }
         let (ram, slot) = (memory.ram(), self.slot(index));
         let place = match shim::stage(offset) {
-            Stage::Left => ram.load(slot + BACK),
-            Stage::Answered => {
-                ram.shared_word(slot).store(FREE, Ordering::Release);
-                registers.rcx
+            Stage::Outside => return true,
+            Stage::Entering => {
+                let number = ram.shared_word(slot + NUMBER).load(Ordering::Relaxed);
+                registers.rax = number.into();
+                self.shim
             }
             Stage::Asking => {
                 registers.rip = self.shim + shim::LEAVE;
                 return false;
             }
-            Stage::Site(at) => {
-                let mut code = [0; 17];
-                ram.read(self.shim_gpa + at, &mut code);
-                let (number, back) = shim::read_trampoline(self.shim + at, code);
-                (registers.rax, registers.rcx) = (number, back);
-                registers.rip = self.shim + shim::LEAVE;
-                return false;
+            Stage::Leaving => return false,
+            Stage::Restoring { flags } => {
+                if flags {
+                    let kept = registers.rax >> 8 & BY_SAHF;
+                    registers.rflags = registers.rflags & !BY_SAHF | kept;
+                }
+                registers.rax = ram.load(slot + RESULT);
+                ram.shared_word(slot).store(FREE, Ordering::Release);
+                registers.rcx
             }
+            Stage::Answered => {
+                ram.shared_word(slot).store(FREE, Ordering::Release);
+                registers.rcx
+            }
+            Stage::Left => ram.load(slot + BACK),
         };
         // The guest may have written anything there; what is no address of its own stays its own trouble.
         if place < USER_END {
@@ -222,26 +212,35 @@ impl Ring {
     }
 
     /// Patches the site of a quick call when it traps for the second time. The caller is the program's only thread.
-    pub(crate) fn notice(&self, memory: &Memory, rip: u64, number: u64) {
-        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
-        if sites.patched >= shim::MOST_SITES || sites.seen.len() > 4096 {
+    pub(crate) fn notice(&self, process: &Process, rip: u64, number: u64) {
+        let mut known = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.patched >= sites::MOST || known.seen.len() > 4096 {
             return;
         }
-        let seen = sites.seen.entry(rip).or_default();
+        let seen = known.seen.entry(rip).or_default();
         *seen += 1;
         if *seen != 2 {
             return;
         }
-        let start = rip.wrapping_sub(Site::LEN);
-        let site = memory
-            .read_array(start)
-            .ok()
-            .and_then(|bytes| Site::read(rip, bytes, number));
-        let patch = site.and_then(|site| Some((site, site.patch(self.shim, sites.patched)?)));
-        if let Some((site, (patch, offset, trampoline))) = patch {
-            memory.ram().write(self.shim_gpa + offset, &trampoline);
-            if memory.load(site.place(), &patch).is_ok() {
-                sites.patched += 1;
+        let memory = &process.memory;
+        let mut bytes = [0; Site::LEN];
+        // Where code begins there is less of it.
+        let site = [Site::LEN, 8].into_iter().find_map(|len| {
+            let bytes = &mut bytes[..len];
+            memory.read(rip.wrapping_sub(wide(len)), bytes).ok()?;
+            Site::read(rip, bytes, number)
+        });
+        let way = way(process, number);
+        let patch = site.and_then(|site| {
+            let patch = site.patch(way, self.shim, known.patched)?;
+            Some((site.place(), patch))
+        });
+        if let Some((place, patch)) = patch {
+            memory
+                .ram()
+                .write(self.shim_gpa + patch.offset, &patch.code);
+            if memory.load(place, &patch.jump).is_ok() {
+                known.patched += 1;
             }
         }
     }
@@ -283,7 +282,7 @@ impl Ring {
     }
 
     /// Answers the call in a slot, if there is one.
-    fn serve(&self, process: &Process, table: &mut Table, index: usize) -> bool {
+    fn serve(&self, process: &Process, poller: &mut Poller, index: usize) -> bool {
         let seat = &self.seats[index];
         let ram = process.memory.ram();
         let slot = self.slot(index);
@@ -298,59 +297,62 @@ impl Ring {
             number: number.into(),
             args,
         };
-        match self.answer(process, table, seat, &call) {
+        match self.answer(process, poller, seat, &call) {
             None => seat.ticket.refuse(state),
-            Some(result) => {
+            Some((result, count)) => {
                 ram.store(slot + RESULT, result);
-                self.answered.fetch_add(1, Ordering::Relaxed);
+                self.answered.fetch_add(count, Ordering::Relaxed);
                 seat.ticket.answer(state, result);
             }
         }
         true
     }
 
-    /// The result of a call that cannot block; others are refused.
+    /// The result of a call that cannot block, and how many calls it was; others are refused.
     fn answer(
         &self,
         process: &Process,
-        table: &mut Table,
+        poller: &mut Poller,
         seat: &Seat,
         call: &Call,
-    ) -> Option<u64> {
-        if process.is_over() || !is_quick(process, call) {
+    ) -> Option<(u64, u64)> {
+        if process.is_over() {
             return None;
         }
-        let start = process.observer.wants_calls().then(crate::thread::now);
         let tid = seat.tid.load(Ordering::Relaxed);
-        let answer = dispatch::admit(process, call).and_then(|number| {
-            let context = Context {
-                process,
-                number,
-                tid,
-            };
-            dispatch::answer(table.find(number), &context, call)
-        });
-        let result = answer.unwrap_or_else(Errno::to_register);
-        if let Some(start) = start {
-            let took = crate::thread::now().saturating_sub(start);
-            process.observer.called(tid, call, result, took);
+        let Poller { table, quick } = poller;
+        if call.number == batch::NUMBER {
+            let willing = |call: &Call| quick.is_quick(process, call);
+            let made = batch::make(process, tid, table, call, willing)?;
+            return Some((register(made), made.unwrap_or(0)));
         }
-        Some(result)
+        let made = quick.is_quick(process, call);
+        made.then(|| (register(dispatch::make(process, tid, table, call)), 1))
     }
 }
 
-/// Whether a call belongs to those that the poller may answer, by its number.
-pub(crate) fn may_be_quick(number: u64) -> bool {
-    torov_abi::name_of(number).is_some_and(|name| QUICK.contains(&name))
+fn register(answer: Result<u64, Errno>) -> u64 {
+    answer.unwrap_or_else(Errno::to_register)
 }
 
-fn is_quick(process: &Process, call: &Call) -> bool {
-    let name = torov_abi::name_of(call.number).unwrap_or_default();
-    if !BY_DESCRIPTOR.contains(&name) {
-        return QUICK.contains(&name);
+/// How a call can be answered where it is made: those whose answer never changes without asking, if nobody wants to see them.
+fn way(process: &Process, number: u64) -> Way {
+    let is_free = process.policy.knows(number) && !process.observer.wants_calls();
+    match torov_abi::name_of(number) {
+        Some("getpid") if is_free => Way::Always(PID.cast_unsigned()),
+        Some("getppid") if is_free => Way::Always(1),
+        Some("getuid" | "geteuid" | "getgid" | "getegid") if is_free => {
+            Way::Always(word::low(USER))
+        }
+        Some("gettid") if is_free => Way::Word(word::low(TID)),
+        _ => Way::Ring,
     }
-    let descriptor = process.descriptors.get(call.args[0]);
-    descriptor.map_or(true, |descriptor| descriptor.never_waits())
+}
+
+/// What the poller works with.
+struct Poller {
+    table: Table,
+    quick: Quick,
 }
 
 /// The poller.
@@ -359,13 +361,17 @@ fn poll(process: &Arc<Process>) {
         return;
     };
     torov_interrupt::shut();
-    let mut table = Table::default();
+    let mut poller = Poller {
+        table: Table::default(),
+        quick: Quick::new(),
+    };
     let mut last = crate::thread::now();
     let mut idle = 0_u32;
     while !process.is_over() {
         let mut busy = false;
-        for index in 0..ring.seats.len() {
-            busy |= ring.serve(process, &mut table, index);
+        // Acquire: pairs with the Release in `sit`.
+        for index in 0..ring.used.load(Ordering::Acquire) {
+            busy |= ring.serve(process, &mut poller, index);
         }
         if busy {
             idle = 0;
@@ -379,143 +385,11 @@ fn poll(process: &Arc<Process>) {
             ring.set_parked(&process.memory, true);
             // Whoever posted before it saw the word is not made to wait.
             for index in 0..ring.seats.len() {
-                ring.serve(process, &mut table, index);
+                ring.serve(process, &mut poller, index);
             }
             thread::park();
             ring.set_parked(&process.memory, false);
             idle = 0;
         }
-    }
-}
-
-/// How many looks of the shim take as long as its patience.
-fn looks() -> u32 {
-    const SAMPLE: u32 = 64;
-    let start = crate::thread::now();
-    for _ in 0..SAMPLE {
-        std::hint::spin_loop();
-    }
-    let took = crate::thread::now()
-        .saturating_sub(start)
-        .max(Duration::from_nanos(1));
-    let looks = PATIENCE.as_nanos() * u128::from(SAMPLE) / took.as_nanos();
-    u32::try_from(looks).unwrap_or(u32::MAX).clamp(100, 20_000)
-}
-
-/// Whether the poller is worth waiting for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Trust {
-    late: u32,
-    answered: u64,
-    /// Until when it rests, and for how long it did.
-    until: Duration,
-    rest: Duration,
-}
-
-impl Trust {
-    /// After so many calls that came too late it is decided.
-    const WINDOW: u32 = 8;
-    /// So many answers make up for one of them: an exit costs so much more.
-    const WORTH: u64 = 4;
-    const REST: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(640));
-
-    /// A call was not answered in time. Whether the poller rests from now on.
-    fn late(&mut self, answered: u64, now: Duration) -> bool {
-        self.late += 1;
-        if self.late < Self::WINDOW {
-            return false;
-        }
-        let gained = answered.saturating_sub(self.answered);
-        self.late = 0;
-        self.answered = answered;
-        if gained >= u64::from(Self::WINDOW) * Self::WORTH {
-            self.rest = Duration::ZERO;
-            return false;
-        }
-        let (shortest, longest) = Self::REST;
-        self.rest = (self.rest * 2).clamp(shortest, longest);
-        self.until = now + self.rest;
-        true
-    }
-
-    fn is_good(&self, now: Duration) -> bool {
-        now >= self.until
-    }
-}
-
-/// Notices bursts of calls of one thread.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Burst {
-    last: Duration,
-    len: u32,
-}
-
-impl Burst {
-    /// A call has come outside at `now`; whether it is one of many.
-    pub(crate) fn add(&mut self, now: Duration) -> bool {
-        let is_near = now.saturating_sub(self.last) < BURST_GAP;
-        self.len = if is_near { self.len + 1 } else { 0 };
-        self.last = now;
-        self.len >= BURST
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Burst, Trust, looks, may_be_quick};
-
-    #[test]
-    fn a_burst_is_many_calls_in_a_short_time() {
-        let mut burst = Burst::default();
-        let mut now = Duration::from_secs(1);
-        let mut add = |micros| {
-            now += Duration::from_micros(micros);
-            burst.add(now)
-        };
-        assert!(!add(100) && !add(100) && !add(100) && !add(100));
-        assert!(add(100) && add(100));
-        assert!(!add(1000) && !add(100));
-    }
-
-    #[test]
-    fn a_poller_of_no_use_rests_ever_longer() {
-        let mut trust = Trust::default();
-        let now = Duration::from_secs(1);
-        let late = |trust: &mut Trust, answered| (0..8).any(|_| trust.late(answered, now));
-        assert!(!late(&mut trust, 1000), "it answers most calls");
-        assert!(trust.is_good(now));
-        assert!(late(&mut trust, 1010));
-        assert!(!trust.is_good(now + Duration::from_millis(4)));
-        assert!(trust.is_good(now + Duration::from_millis(5)));
-        assert!(late(&mut trust, 1010));
-        assert!(!trust.is_good(now + Duration::from_millis(9)));
-        assert!(!late(&mut trust, 2000), "it is of use again");
-        assert!(late(&mut trust, 2000));
-        assert!(trust.is_good(now + Duration::from_millis(5)));
-    }
-
-    #[test]
-    fn what_may_block_is_never_quick() {
-        for name in [
-            "futex",
-            "poll",
-            "accept4",
-            "recvfrom",
-            "nanosleep",
-            "connect",
-            "clone",
-            "mmap",
-            "exit",
-        ] {
-            assert!(
-                !may_be_quick(torov_abi::number_of(name).unwrap().into()),
-                "{name}"
-            );
-        }
-        assert!(may_be_quick(1));
-        assert!(!may_be_quick(u64::MAX));
-        assert!((100..=20_000).contains(&looks()));
     }
 }

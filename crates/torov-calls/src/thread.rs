@@ -17,6 +17,7 @@ use torov_interrupt::{Attached, Line};
 use torov_policy::Subject;
 use torov_vcpu::{Exit, Vcpu, VcpuError};
 
+use crate::batch;
 use crate::context::Context;
 use crate::dispatch::{self, Answerer, Table};
 use crate::ending::Ending;
@@ -117,7 +118,7 @@ impl Thread<'_> {
             .process
             .ring
             .as_ref()
-            .and_then(|ring| ring.sit(self.tid))
+            .and_then(|ring| ring.sit(&self.process.memory, self.tid))
         else {
             return Ok(());
         };
@@ -139,7 +140,7 @@ impl Thread<'_> {
                 .as_ref()
                 .is_some_and(|clock| clock.holds(rip));
             if alone && !is_clock && crate::ring::may_be_quick(call.number) {
-                ring.notice(&self.process.memory, rip, call.number);
+                ring.notice(self.process, rip, call.number);
             }
             return None;
         }
@@ -188,10 +189,19 @@ impl Thread<'_> {
             self.attend(None)?;
             return Ok(true);
         }
-        if let Some(wait) = self.process.pace() {
-            // Interrupted or not, the call goes on: the limit is about the rate.
-            let _ = host::sleep(1, wait, false);
+        if call.number == batch::NUMBER {
+            let is_next = |_: &Call| {
+                keep_pace(self.process);
+                true
+            };
+            let made = batch::make(self.process, self.tid, &mut self.table, &call, is_next);
+            // None of them is made where the program is over.
+            let made = made.unwrap_or(Ok(0));
+            self.vcpu.registers_mut().rax = made.unwrap_or_else(Errno::to_register);
+            self.attend(None)?;
+            return Ok(true);
         }
+        keep_pace(self.process);
         let observer = &self.process.observer;
         let start = observer.wants_calls().then(now);
         let next = self.answer(&call);
@@ -278,6 +288,14 @@ impl Thread<'_> {
         }
         let set = self.vcpu.set_fs_base(address);
         set.map(|()| 0).map_err(|_| Errno::EIO)
+    }
+}
+
+/// Waits where the program makes more calls than it may in a second.
+fn keep_pace(process: &Process) {
+    if let Some(wait) = process.pace() {
+        // Interrupted or not, the call goes on: the limit is about the rate.
+        let _ = host::sleep(1, wait, false);
     }
 }
 

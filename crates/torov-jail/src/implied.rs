@@ -37,7 +37,7 @@ const ALWAYS: &[c_long] = &[
 
 /// The calls of the host behind each call of the guest that needs more.
 const IMPLIED: &[(&[&str], &[c_long])] = &[
-    (&["read", "readv"], &[libc::SYS_readv]),
+    (&["read", "readv"], &[libc::SYS_read, libc::SYS_readv]),
     (&["write", "writev"], &[libc::SYS_writev]),
     (&["pread64", "preadv", "mmap"], &[libc::SYS_preadv]),
     (&["pwrite64", "pwritev"], &[libc::SYS_pwritev]),

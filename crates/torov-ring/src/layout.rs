@@ -3,7 +3,8 @@
 //! ```text
 //!  0  state    4  number   8..56  six arguments; the result in the place of the first   56  where the thread goes on
 //! ```
-//! The first line of the page is no slot: word 0 says whether the poller sleeps, word 1 how often a thread looks before
+//! Behind each slot is a line with what its thread knows of itself: word 0 is its number.
+//! The first two lines of the page are no slot: word 0 says whether the poller sleeps, word 1 how often a thread looks before
 //! it goes outside.
 
 /// Nothing is asked.
@@ -17,8 +18,9 @@ pub const DONE: u32 = 3;
 /// The call has to be made outside.
 pub const REFUSED: u32 = 4;
 
-/// The length of a slot, and of the line before the first.
-pub const SLOT: u64 = 64;
+/// The length of a slot with the line behind it, and of what is before the first: two lines, which some processors fetch
+/// together.
+pub const PLACE: u64 = 128;
 /// Where the number of the call is.
 pub const NUMBER: u64 = 4;
 /// Where the arguments are.
@@ -27,6 +29,8 @@ pub const ARGUMENTS: u64 = 8;
 pub const RESULT: u64 = 8;
 /// Where the address is that the thread goes on at, once it has left.
 pub const BACK: u64 = 56;
+/// Where the number of the thread is.
+pub const TID: u64 = 64;
 /// Where the poller's sleep is told, from the start of the page.
 pub const PARKED: u64 = 0;
 /// Where the number of looks is, from the start of the page.

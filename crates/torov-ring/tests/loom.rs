@@ -94,6 +94,65 @@ fn a_call_that_is_refused_is_answered_outside() {
     model(false, 1);
 }
 
+/// A batch: whoever has it makes calls of it in their order, the poller perhaps not all, and says how many.
+struct Batch {
+    state: AtomicU32,
+    ticket: Ticket,
+    /// How often each was made.
+    made: [AtomicU32; 3],
+}
+
+impl Batch {
+    /// Makes up to `most` of the calls from `first` on.
+    fn make(&self, first: usize, most: usize) -> usize {
+        let calls = self.made.iter().skip(first).take(most);
+        calls
+            .map(|call| call.fetch_add(1, Ordering::Relaxed))
+            .count()
+    }
+}
+
+#[test]
+fn calls_of_a_batch_are_made_once_each_whoever_makes_how_many() {
+    loom::model(|| {
+        let batch = Arc::new(Batch {
+            state: AtomicU32::new(FREE),
+            ticket: Ticket::new(),
+            made: [AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)],
+        });
+        let first = Arc::new(AtomicU32::new(0));
+        let poller = {
+            let (batch, first) = (Arc::clone(&batch), Arc::clone(&first));
+            thread::spawn(move || {
+                if batch.ticket.claim(&batch.state) {
+                    // The second call could block.
+                    let first = usize::try_from(first.load(Ordering::Relaxed)).unwrap();
+                    match batch.make(first, 1_usize.saturating_sub(first)) {
+                        0 => batch.ticket.refuse(&batch.state),
+                        made => batch.ticket.answer(&batch.state, made as u64),
+                    }
+                }
+            })
+        };
+        let mut done = 0;
+        while done < 3 {
+            first.store(u32::try_from(done).unwrap(), Ordering::Relaxed);
+            batch.state.store(POSTED, Ordering::Release);
+            done += match batch.ticket.reclaim(&batch.state, thread::yield_now) {
+                Reclaimed::Answered(made) => usize::try_from(made).unwrap(),
+                Reclaimed::Mine => batch.make(done, 3 - done),
+            };
+        }
+        poller.join().unwrap();
+        assert!(
+            batch
+                .made
+                .iter()
+                .all(|call| call.load(Ordering::Relaxed) == 1)
+        );
+    });
+}
+
 #[test]
 fn a_guest_that_scribbles_harms_nobody_else() {
     loom::model(|| {

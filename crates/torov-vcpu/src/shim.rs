@@ -1,31 +1,27 @@
 //! The shim: the program's side of the ring, at privilege level 3. Patched call sites jump here.
 //!
 //! In: the number in `eax`, the arguments where `syscall` wants them, in `rcx` where to go on. Out: the result in `rax`;
-//! `rcx`, `r11` and the arithmetic flags are lost, the stack is not touched (programs keep data below it).
+//! `rcx` and `r11` are lost as behind `syscall`, flags are kept, the stack is not touched (programs keep data below it).
 //!
 //! ```text
-//!         0   posts the call in the slot at gs:0 and looks for the answer
+//!         0   keeps number and flags, posts the call in the slot at gs:0 and looks for the answer
 //!      EXIT   leaves by `syscall`: the poller sleeps, is late, or has refused
-//!     SITES   trampolines of patched sites, see `trampoline`
+//!     SITES   trampolines of patched sites, see [`sites`]
 //!    0x1000   the page of the slots
 //! ```
 
+pub mod sites;
+
 use std::arch::global_asm;
 
-use torov_abi::PAGE;
-
 /// Where the instruction behind the shim's `syscall` is.
-pub const EXIT: u64 = 0x80 + 11;
+pub const EXIT: u64 = LEAVE + 22;
 
 /// Where the way out by `syscall` begins.
 pub const LEAVE: u64 = 0x80;
 
-/// Where the trampolines begin.
-const SITES: u64 = 0x100;
-/// How long one is.
-const SITE: u64 = 24;
-/// How many there can be.
-pub const MOST_SITES: u64 = (PAGE - SITES) / SITE;
+/// From here on the number is in the slot, and the flags are in `ax` as `seto al; lahf` leaves them.
+const KEPT: u64 = 12;
 
 global_asm!(
     ".pushsection .rodata.torov_shim, \"a\"",
@@ -33,9 +29,11 @@ global_asm!(
     ".globl torov_shim_start",
     "torov_shim_start:",
     "2:",
+    "mov dword ptr gs:[4], eax",
+    "seto al",
+    "lahf",
     "cmp dword ptr [rip + 2b + 0x1000], 0",
     "jne 4f",
-    "mov dword ptr gs:[4], eax",
     "mov qword ptr gs:[8], rdi",
     "mov qword ptr gs:[16], rsi",
     "mov qword ptr gs:[24], rdx",
@@ -54,11 +52,19 @@ global_asm!(
     ".org 2b + 0x80",
     "4:",
     "mov qword ptr gs:[56], rcx",
+    // Overflow again if it was 1, and the others.
+    "add al, 0x7f",
+    "sahf",
+    "mov eax, dword ptr gs:[4]",
     "syscall",
     "jmp qword ptr gs:[56]",
     "5:",
     "cmp dword ptr gs:[0], 3",
     "jne 4b",
+    "add al, 0x7f",
+    ".globl torov_shim_restoring",
+    "torov_shim_restoring:",
+    "sahf",
     "mov rax, qword ptr gs:[8]",
     ".globl torov_shim_answered",
     "torov_shim_answered:",
@@ -71,6 +77,7 @@ global_asm!(
 
 unsafe extern "C" {
     static torov_shim_start: u8;
+    static torov_shim_restoring: u8;
     static torov_shim_answered: u8;
     static torov_shim_end: u8;
 }
@@ -87,10 +94,19 @@ pub fn code() -> &'static [u8] {
 /// How far a thread that was interrupted in the shim, or in a trampoline, has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// In the trampoline that begins at this offset: nothing is done yet.
-    Site(u64),
+    /// Nothing is done that could not be done later: it is about to enter, or in a trampoline.
+    Outside,
+    /// The number is in the slot, flags are where they were: it can enter again.
+    Entering,
     /// It waits for its answer, or is about to: the call can be made by [`LEAVE`] as well.
     Asking,
+    /// It is about to make the call outside.
+    Leaving,
+    /// The result is in the slot; of the flags those are back in their place that `sahf` does not set, or all of them.
+    Restoring {
+        /// Whether `sahf` is still to come.
+        flags: bool,
+    },
     /// `rax` holds the answer; the slot is to be freed, and the thread goes on at `rcx`.
     Answered,
     /// The call has been made outside; the thread goes on where the slot's last word says.
@@ -100,128 +116,65 @@ pub enum Stage {
 /// How far a thread has come that was interrupted `offset` bytes behind the start of the shim, at less than a page.
 #[must_use]
 pub fn stage(offset: u64) -> Stage {
-    let answered = (&raw const torov_shim_answered).addr() - (&raw const torov_shim_start).addr();
+    let from_start = |symbol: *const u8| {
+        torov_abi::word::wide(symbol.addr() - (&raw const torov_shim_start).addr())
+    };
+    let restoring = from_start(&raw const torov_shim_restoring);
+    let answered = from_start(&raw const torov_shim_answered);
     match offset {
+        0 => Stage::Outside,
         EXIT => Stage::Left,
-        _ if offset >= SITES => Stage::Site(SITES + (offset - SITES) / SITE * SITE),
-        _ if offset >= torov_abi::word::wide(answered) => Stage::Answered,
+        _ if offset >= sites::FIRST => Stage::Outside,
+        _ if offset >= answered => Stage::Answered,
+        _ if offset >= restoring => Stage::Restoring {
+            flags: offset == restoring,
+        },
+        _ if (LEAVE..EXIT).contains(&offset) => Stage::Leaving,
+        _ if offset < KEPT => Stage::Entering,
         _ => Stage::Asking,
     }
 }
 
-/// What a trampoline at `at` does: the number of the call, and where the thread goes on.
-#[must_use]
-pub fn read_trampoline(at: u64, code: [u8; 17]) -> (u64, u64) {
-    let word = |place: usize| {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(&code[place..place + 4]);
-        u32::from_le_bytes(bytes)
-    };
-    let back = i64::from(word(8).cast_signed());
-    (word(1).into(), (at + 12).wrapping_add_signed(back))
-}
-
-/// A call site that can be patched: `mov eax, NUMBER; syscall`.
-///
-/// Only the first instruction, five bytes, becomes a jump. A branch to the second one finds it as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// Behind the `syscall`.
-    end: u64,
-    number: u32,
-}
-
-impl Site {
-    /// How many bytes before the end of the `syscall` must be looked at.
-    pub const LEN: u64 = 8;
-
-    /// Reads the bytes that end at `end`, where a call of `number` came from.
-    #[must_use]
-    pub fn read(end: u64, bytes: [u8; 8], number: u64) -> Option<Self> {
-        let [before, opcode, a, b, c, d, 0x0f, 0x05] = bytes else {
-            return None;
-        };
-        let immediate = u32::from_le_bytes([a, b, c, d]);
-        // Behind a REX prefix the same bytes load another register.
-        let plain = opcode == 0xb8 && !(0x40..=0x4f).contains(&before);
-        (plain && u64::from(immediate) == number).then_some(Self {
-            end,
-            number: immediate,
-        })
-    }
-
-    /// Where the patch goes.
-    #[must_use]
-    pub fn place(&self) -> u64 {
-        self.end - 7
-    }
-
-    /// The patch and the trampoline that it jumps to, the `index`-th behind the shim at `shim`, with its offset from there.
-    #[must_use]
-    pub fn patch(&self, shim: u64, index: u64) -> Option<([u8; 5], u64, [u8; 17])> {
-        let offset = SITES + index * SITE;
-        let trampoline = shim + offset;
-        let jump = relative(self.place() + 5, trampoline)?;
-        let back = relative(trampoline + 12, self.end)?;
-        let go = relative(trampoline + 17, shim)?;
-        let mut patch = [0xe9; 5];
-        patch[1..].copy_from_slice(&jump);
-        let mut code = [0; 17];
-        // mov eax, NUMBER; lea rcx, [rip + back]; jmp shim
-        code[0] = 0xb8;
-        code[1..5].copy_from_slice(&self.number.to_le_bytes());
-        code[5..8].copy_from_slice(&[0x48, 0x8d, 0x0d]);
-        code[8..12].copy_from_slice(&back);
-        code[12] = 0xe9;
-        code[13..].copy_from_slice(&go);
-        Some((patch, offset, code))
-    }
-}
-
-/// The displacement from `from` to `to`, if 32 bits hold it.
-fn relative(from: u64, to: u64) -> Option<[u8; 4]> {
-    let distance = to.wrapping_sub(from).cast_signed();
-    i32::try_from(distance).ok().map(i32::to_le_bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{EXIT, LEAVE, SITES, Site, Stage, code, read_trampoline, stage};
+    use super::{EXIT, KEPT, LEAVE, Stage, code, sites, stage};
+
+    fn at(offset: u64) -> &'static [u8] {
+        &code()[usize::try_from(offset).unwrap()..]
+    }
 
     #[test]
     fn the_exit_is_where_the_monitor_looks_for_it() {
-        let exit = usize::try_from(EXIT).unwrap();
-        assert_eq!(code()[exit - 2..exit], [0x0f, 0x05]);
-        assert!(code().len() < usize::try_from(SITES).unwrap());
+        assert_eq!(at(EXIT - 2)[..2], [0x0f, 0x05]);
+        assert!(code().len() < usize::try_from(sites::FIRST).unwrap());
+    }
+
+    #[test]
+    fn stages_are_those_of_the_code() {
+        assert_eq!(at(KEPT - 1)[0], 0x9f, "lahf");
+        assert_eq!((stage(0), stage(8)), (Stage::Outside, Stage::Entering));
         assert_eq!(
-            (stage(0), stage(LEAVE), stage(EXIT)),
-            (Stage::Asking, Stage::Asking, Stage::Left)
+            (stage(KEPT - 1), stage(KEPT)),
+            (Stage::Entering, Stage::Asking)
         );
-        // The last instruction is `jmp rcx`, of two bytes.
+        assert_eq!(
+            (stage(LEAVE), stage(EXIT - 2)),
+            (Stage::Leaving, Stage::Leaving)
+        );
+        assert_eq!(
+            (stage(EXIT), stage(sites::FIRST + 30)),
+            (Stage::Left, Stage::Outside)
+        );
+        // The last instruction is `jmp rcx`, of two bytes, behind one of twelve.
         let end = u64::try_from(code().len()).unwrap();
-        assert_eq!(stage(end - 2), Stage::Answered);
-        assert_eq!(stage(SITES + 30), Stage::Site(SITES + 24));
-    }
-
-    #[test]
-    fn only_a_load_of_the_number_is_patched() {
-        let bytes = |before, opcode| [before, opcode, 1, 0, 0, 0, 0x0f, 0x05];
-        assert!(Site::read(0x40_1000, bytes(0x90, 0xb8), 1).is_some());
-        assert!(Site::read(0x40_1000, bytes(0x41, 0xb8), 1).is_none(), "r8d");
-        assert!(Site::read(0x40_1000, bytes(0x90, 0xb8), 2).is_none());
-        assert!(Site::read(0x40_1000, bytes(0x90, 0xb9), 1).is_none());
-    }
-
-    #[test]
-    fn a_patch_leads_to_the_trampoline_and_back() {
-        let site = Site::read(0x40_1007, [0x90, 0xb8, 1, 0, 0, 0, 0x0f, 0x05], 1).unwrap();
-        let (patch, offset, code) = site.patch(0x3f_0000, 1).unwrap();
-        let at = 0x3f_0000 + offset;
-        let jump = i32::from_le_bytes([patch[1], patch[2], patch[3], patch[4]]);
-        assert_eq!(0x40_1005_u64.wrapping_add_signed(jump.into()), at);
-        let back = i32::from_le_bytes([code[8], code[9], code[10], code[11]]);
-        assert_eq!((at + 12).wrapping_add_signed(back.into()), 0x40_1007);
-        assert_eq!(read_trampoline(at, code), (1, 0x40_1007));
-        assert!(site.patch(0x7f00_0000_0000, 0).is_none(), "too far");
+        assert_eq!(
+            (stage(end - 2), stage(end - 14)),
+            (Stage::Answered, Stage::Answered)
+        );
+        // `sahf`, and a load of nine bytes.
+        assert_eq!(at(end - 24)[0], 0x9e);
+        assert_eq!(stage(end - 24), Stage::Restoring { flags: true });
+        assert_eq!(stage(end - 23), Stage::Restoring { flags: false });
+        assert_eq!(stage(end - 26), Stage::Asking, "`add al, 0x7f`");
     }
 }

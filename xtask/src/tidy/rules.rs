@@ -4,7 +4,13 @@ use super::Finding;
 use super::source::{Source, has_word};
 
 /// The crates that may speak to the processor directly.
-const ARCHITECTURE: &[&str] = &["toro-arch", "toro-boot", "torov-interrupt", "torov-vcpu"];
+const ARCHITECTURE: &[&str] = &[
+    "toro-arch",
+    "toro-boot",
+    "torov-batch",
+    "torov-interrupt",
+    "torov-vcpu",
+];
 
 /// The crates that may have features: the third says with one whether the hooks in all others are there, the fourth whether
 /// segments have timestamps.

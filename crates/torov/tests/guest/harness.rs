@@ -112,7 +112,7 @@ pub(crate) fn scratch() -> &'static Path {
 
 /// Compiles the guest `source`, once.
 pub(crate) fn guest(source: &str) -> PathBuf {
-    let binary = scratch().join(source.replace('.', "-"));
+    let binary = scratch().join(source.replace(['.', '/'], "-"));
     if binary.exists() {
         return binary;
     }

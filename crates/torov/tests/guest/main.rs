@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod clock;
 mod conformance;
 mod debugger;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     }
     let cases = [
         machine::CASES,
+        batch::CASES,
         clock::CASES,
         faults::CASES,
         conformance::CASES,
