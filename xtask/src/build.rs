@@ -52,6 +52,9 @@ pub(crate) struct Extras {
     /// Let segments of TCP have timestamps, where the peer has them too.
     #[arg(long)]
     pub(crate) timestamps: bool,
+    /// Let receive windows grow to a MiB.
+    #[arg(long)]
+    pub(crate) large_windows: bool,
     /// Put the metrics and the status page into the image; `metrics=9100` on its command line starts them.
     #[arg(long)]
     pub(crate) metrics: bool,
@@ -165,6 +168,7 @@ impl Extras {
             (self.idle_poll, "idle-poll"),
             (self.ipv6, "ipv6"),
             (self.timestamps, "timestamps"),
+            (self.large_windows, "large-windows"),
             (self.metrics, "metrics"),
             (self.virtio_fs, "virtio-fs"),
             (self.fat, "fat"),

@@ -77,6 +77,9 @@ pub(crate) struct Args {
     /// Build timestamps of TCP in, for peers that have them too.
     #[arg(long)]
     timestamps: bool,
+    /// Build windows of up to a MiB in, for peers that send much over a long way.
+    #[arg(long)]
+    large_windows: bool,
     /// Have a failure write a core file there, which `cargo xtask core FILE` opens. Without a failure there is none.
     #[arg(long, value_name = "FILE")]
     core: Option<PathBuf>,
@@ -309,6 +312,7 @@ impl Wish {
         wish.kvm = args.kvm;
         wish.extras.ipv6 = args.ipv6;
         wish.extras.timestamps = args.timestamps;
+        wish.extras.large_windows = args.large_windows;
         if args.core.is_some() {
             let count = match &args.disk[..] {
                 [] => package.toro().machine.disks.len(),

@@ -20,7 +20,7 @@ use crate::interfaces;
 use crate::isn;
 use crate::packet::Tuple;
 use crate::segment;
-use crate::timestamps::Slot;
+use crate::slot::Slot;
 
 /// What the two ends told each other in the handshake.
 #[derive(Clone, Copy, Debug)]

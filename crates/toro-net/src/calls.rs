@@ -18,8 +18,9 @@ use crate::error::{BindError, ConnectError};
 use crate::packet::Tuple;
 use crate::random;
 use crate::slab::SlotId;
+use crate::slot::Slot;
 use crate::stack::Stack;
-use crate::timestamps::{Slot, Timestamps};
+use crate::timestamps::Timestamps;
 
 /// Names a connection of a stack.
 pub type ConnectionId = SlotId;

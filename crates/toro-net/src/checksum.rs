@@ -48,6 +48,11 @@ pub(crate) fn of(bytes: &[u8]) -> u16 {
     !fold(sum(0, bytes))
 }
 
+/// A checksum after some of what it covers was changed, whose sum was `before` and is `after` (RFC 1624, equation 3).
+pub(crate) fn corrected(checksum: u16, before: u16, after: u16) -> u16 {
+    !fold(u64::from(!checksum) + u64::from(!before) + u64::from(after))
+}
+
 /// Whether a header or segment that contains its own checksum adds up.
 pub(crate) fn adds_up(start: u64, bytes: &[u8]) -> bool {
     fold(sum(start, bytes)) == 0xffff

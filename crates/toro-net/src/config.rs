@@ -8,7 +8,7 @@ use smoltcp::socket::tcp;
 
 use crate::address::Address;
 use crate::clock;
-use crate::timestamps::Slot;
+use crate::slot::Slot;
 
 /// How the stack is set up.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub struct Buffers {
 pub struct Growth {
     /// The largest send ring; what [`Buffers::send`] says, or less, if none is to grow.
     pub ring: usize,
-    /// The largest receive ring, at most 65,535 bytes; what [`Buffers::receive`] says, or less, if none is to grow.
+    /// The largest receive ring, at most 65,535 bytes but [with large windows](Config::offer_large_windows); what [`Buffers::receive`] says, or less, if none is to grow.
     pub receive: usize,
     /// By how much all rings together may have grown.
     pub total: usize,

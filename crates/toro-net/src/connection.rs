@@ -9,14 +9,15 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use toro_time::{Instant, TimerKey};
 
-use crate::birth::{self, Agreement, Lone};
+use crate::birth::{Agreement, Lone};
 use crate::config::Times;
 use crate::device::SendLog;
 use crate::dispatch::Served;
 use crate::packet::{Segment, Tuple};
 use crate::recovery::Recovery;
+use crate::slot::Slot;
 use crate::stats::Stats;
-use crate::timestamps::{Slot, Timestamps};
+use crate::timestamps::Timestamps;
 
 /// The shortest time after which smoltcp sends something again.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -195,9 +196,9 @@ impl Connection {
         (self.sockets, self.handle) = (sockets, handle);
     }
 
-    /// Takes note of what was agreed in the handshake, with a receive ring of `ring` bytes.
-    pub(crate) fn agree(&mut self, agreed: Agreement, ring: usize) {
-        self.shift = agreed.scale.map_or(0, |_| birth::window_shift(ring));
+    /// Takes note of what was agreed in the handshake, in which this side has said the window scale `shift`.
+    pub(crate) fn agree(&mut self, agreed: Agreement, shift: u8) {
+        self.shift = agreed.scale.map_or(0, |_| shift);
         self.agreed = Some(agreed);
     }
 

@@ -16,7 +16,9 @@ use toro_trace::Kind;
 use crate::checksum;
 use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_TCP, TCP_LEN};
 use crate::random::low_word;
-use crate::timestamps::{self, Slot};
+use crate::scale::{self, Scale};
+use crate::slot::Slot;
+use crate::timestamps;
 
 /// Where the TCP header starts in a frame of ours: smoltcp writes no IP options.
 pub(crate) const TCP_AT: usize = ETHERNET_LEN + IPV4_LEN;
@@ -67,6 +69,8 @@ pub(crate) struct SendLog {
     next: Option<u32>,
     /// What the connection's segments say of the time.
     pub(crate) stamp: Slot<TcpTimestampRepr>,
+    /// How their windows are written.
+    pub(crate) scale: Slot<Scale>,
 }
 
 impl SendLog {
@@ -217,6 +221,13 @@ impl Wire {
             return;
         }
         self.log.sent += 1;
+        if scale::IS_COMPILED
+            && len >= HEADERS_LEN
+            && bytes[ETHERNET_LEN + 9] == PROTOCOL_TCP
+            && let Some(scale) = self.log.scale.get()
+        {
+            scale.put(bytes, !offload);
+        }
         // An array: what is read from it needs no more checks.
         let headers: Option<&mut [u8; HEADERS_LEN]> = bytes.first_chunk_mut();
         let Some(headers) = headers.filter(|headers| headers[ETHERNET_LEN + 9] == PROTOCOL_TCP)

@@ -13,9 +13,9 @@ use crate::demux::Target;
 use crate::device::{Phy, SendLog};
 use crate::half_open::Visit;
 use crate::slab::SlotId;
+use crate::slot::Slot;
 use crate::stack::Stack;
 use crate::time_wait::Remembered;
-use crate::timestamps::Slot;
 
 /// How long a reset may wait for the address of its next hop.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -111,6 +111,7 @@ impl Stack {
         while left > 0 && stuck.is_none() && due.is_some_and(|due| due <= at) {
             self.wire.start_log(Some(connection.sent));
             self.wire.log.stamp = Slot::new(connection.stamp(now));
+            self.wire.log.scale = Slot::new(connection.scale(self.config.window_shift()));
             let long = wide && unsent > usize::from(connection.segment);
             if long && !self.wire.reserve_long() {
                 stuck = Some(self.wire.log);
@@ -313,12 +314,7 @@ impl Stack {
             }
             self.touch(id);
         }
-        let lifetime = self.config.times.handshake;
-        let buffers = self.config.buffers;
-        while let Some((request, visit)) =
-            self.half_open
-                .visit(now, lifetime, &mut self.wire, &buffers)
-        {
+        while let Some((request, visit)) = self.half_open.visit(now, &mut self.wire, &self.config) {
             self.follow_visit(&request.tuple, visit);
         }
         while let Some((id, closed)) = self.time_wait.pop_expired(now) {

@@ -8,7 +8,7 @@
 //! numbers, what was agreed in the handshake and what waits to be read, so a new socket is [made](crate::birth) with these.
 //!
 //! The receive ring grows in the same way, once the peer has sent two of them: what it has on its way meanwhile fits the new
-//! ring as well. It ends at 64 KiB, the largest window without a scale, as the scale was agreed on with the first ring.
+//! ring as well. It ends at 64 KiB, the largest window without a scale, but in images with [large windows](crate::scale).
 //!
 //! If the device can cut, the new socket is told that the peer takes segments of nearly 64 KiB, and the device is told the
 //! truth. From the first sign of a loss on the connection goes through the [narrow](crate::interfaces) interface, whose
@@ -85,7 +85,10 @@ impl Connection {
     pub(crate) fn wants_input(&self, growth: &Growth) -> bool {
         let ring = self.socket().recv_capacity();
         let received = self.acknowledged.wrapping_sub(self.received_from) as usize;
-        ring < growth.receive && received >= 2 * ring && !self.lossy && self.stage == Stage::Open
+        ring < self.largest_input(growth)
+            && received >= 2 * ring
+            && !self.lossy
+            && self.stage == Stage::Open
     }
 
     /// A copy of what waits to be read; `None` if memory is short.
@@ -143,7 +146,7 @@ impl Stack {
         let (mut receive, mut send) = connection.rings();
         let growth = &self.config.growth;
         let (ring, most) = match is_input {
-            true => (&mut receive, growth.receive),
+            true => (&mut receive, connection.largest_input(growth)),
             false => (&mut send, growth.ring),
         };
         let old = *ring;

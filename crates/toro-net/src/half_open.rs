@@ -11,12 +11,13 @@ use smoltcp::wire::{TcpControl, TcpOption, TcpRepr};
 use toro_time::Instant;
 
 use crate::aging::{Aging, AgingId};
-use crate::birth::{self, Agreement};
-use crate::config::Buffers;
+use crate::birth::Agreement;
+use crate::config::{Buffers, Config};
 use crate::device::Wire;
 use crate::packet::{IPV4_LEN, Segment, TCP_LEN, Tuple};
 use crate::segment;
-use crate::timestamps::{self, Slot, Timestamps};
+use crate::slot::Slot;
+use crate::timestamps::{self, Timestamps};
 
 /// The interval of visits.
 const VISIT: Duration = Duration::from_secs(1);
@@ -51,16 +52,13 @@ impl HalfOpen {
 
     /// Sends the SYN|ACK.
     #[inline(never)]
-    pub(crate) fn answer(&self, now: Instant, wire: &mut Wire, buffers: &Buffers) {
+    pub(crate) fn answer(&self, now: Instant, wire: &mut Wire, config: &Config) {
         let mut repr: TcpRepr<'_> = segment::blank(&self.tuple);
         repr.control = TcpControl::Syn;
         repr.seq_number = segment::seq(self.agreed.isn);
         repr.ack_number = Some(segment::seq(self.agreed.peer_isn.wrapping_add(1)));
-        repr.window_len = u16::try_from(buffers.receive).unwrap_or(u16::MAX);
-        repr.window_scale = self
-            .agreed
-            .scale
-            .map(|_| birth::window_shift(buffers.receive));
+        repr.window_len = u16::try_from(config.buffers.receive).unwrap_or(u16::MAX);
+        repr.window_scale = self.agreed.scale.map(|_| config.window_shift());
         repr.sack_permitted = self.agreed.sack;
         repr.timestamp = self.timestamps(now).map(|times| times.at(now));
         let mss = wire.info().mtu.saturating_sub(IPV4_LEN + TCP_LEN);
@@ -195,18 +193,17 @@ impl HalfOpenTable {
     pub(crate) fn visit(
         &mut self,
         now: Instant,
-        lifetime: Duration,
         wire: &mut Wire,
-        buffers: &Buffers,
+        config: &Config,
     ) -> Option<(HalfOpen, Visit)> {
         let name = self.entries.first_id();
         let mut request = self.entries.pop_expired(now)?;
         request.age += 1;
-        if VISIT * request.age >= lifetime {
+        if VISIT * request.age >= config.times.handshake {
             return Some((request, Visit::Expired(name)));
         }
         if matches!(request.age, 1 | 3 | 7) {
-            request.answer(now, wire, buffers);
+            request.answer(now, wire, config);
         }
         let id = self.entries.push(now + VISIT, request);
         Some((request, Visit::Stays(id)))

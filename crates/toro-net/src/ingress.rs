@@ -20,9 +20,10 @@ use crate::packet::{self, ETHERNET_LEN, ETHERTYPE_ARP, Packet, Segment};
 use crate::route;
 use crate::segment;
 use crate::slab::SlotId;
+use crate::slot::Slot;
 use crate::stack::Stack;
 use crate::stats::DropReason;
-use crate::timestamps::{self, Slot};
+use crate::timestamps;
 
 /// Doubted resets that are answered in one second (RFC 5961, 7).
 const CHALLENGES_PER_SECOND: u32 = 100;
@@ -125,13 +126,14 @@ impl Stack {
             if timestamps::ARE_COMPILED {
                 connection.agree_on_timestamps(now, &mut agreed);
             }
-            connection.agree(agreed, self.config.buffers.receive);
+            connection.agree(agreed, self.config.window_shift());
             connection.received_from = segment.seq;
         }
         let queued = connection.socket().send_queue();
         let at = clock::to_smoltcp(now);
         self.wire.start_log(Some(connection.sent));
         self.wire.log.stamp = Slot::new(connection.stamp(now));
+        self.wire.log.scale = Slot::new(connection.scale(self.config.window_shift()));
         let mut phy = Phy {
             wire: Some(&mut self.wire),
             frame: Some(frame),
@@ -225,7 +227,7 @@ impl Stack {
         }
         if segment.flags.opens() {
             if segment.seq == first {
-                request.answer(now, &mut self.wire, &buffers);
+                request.answer(now, &mut self.wire, &self.config);
                 return Ok(());
             }
             // The peer has started over.
@@ -278,7 +280,7 @@ impl Stack {
         self.forget_request(id);
         let (sent, expected) = (agreed.isn.wrapping_add(1), agreed.peer_isn.wrapping_add(1));
         let mut connection = Connection::new(now, lone, tuple, sent, expected);
-        connection.agree(*agreed, self.config.buffers.receive);
+        connection.agree(*agreed, self.config.window_shift());
         if timestamps::ARE_COMPILED {
             connection.timestamps = Slot::new(request.timestamps(now));
         }
@@ -356,7 +358,7 @@ impl Stack {
         let isn = self.secrets.initial_sequence(&tuple, now.as_nanos() / 1000);
         let offset = self.clock_offset(&tuple);
         let request = HalfOpen::from_syn(frame, segment, isn, offset);
-        request.answer(now, &mut self.wire, &self.config.buffers);
+        request.answer(now, &mut self.wire, &self.config);
         let id = self.half_open.insert(now, request);
         self.demux.set(tuple, Target::HalfOpen(id));
         Ok(())

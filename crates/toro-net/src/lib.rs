@@ -21,7 +21,8 @@
 //!
 //! `ipv6` translates at the edge, in images that start it.
 //!
-//! `timestamps` stamps segments and tells old ones from new ones, in images with the unit of that name.
+//! `timestamps` stamps segments and tells old ones from new ones, in images with the unit of that name, and
+//! `scale` writes windows that reach further, in images with `large-windows`.
 //!
 //! Left out: fragments (dropped and counted), path MTU discovery.
 
@@ -70,8 +71,10 @@ mod poll;
 mod random;
 mod recovery;
 mod route;
+mod scale;
 mod seat;
 mod segment;
+mod slot;
 mod slumber;
 mod sockets;
 mod stack;

@@ -9,7 +9,7 @@ use toro_time::Instant;
 
 use crate::aging::{Aging, AgingId};
 use crate::packet::Tuple;
-use crate::timestamps::Slot;
+use crate::slot::Slot;
 
 /// A closed connection.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@
 //! clock of a millisecond that begins elsewhere for each tuple, and an echo by the rule of RFC 7323, 4.3. What arrives is judged
 //! before smoltcp sees it.
 
-use core::marker::PhantomData;
 use core::time::Duration;
 
 use smoltcp::wire::{TcpOption, TcpTimestampRepr};
@@ -22,50 +21,12 @@ use crate::device::TCP_AT;
 use crate::packet::{self, Flags, Segment, TCP_LEN, Tuple};
 use crate::random::low_word;
 use crate::slab::SlotId;
+use crate::slot::Slot;
 use crate::stack::Stack;
 use crate::time_wait::Remembered;
 
 /// Whether there are timestamps in this image at all.
 pub(crate) const ARE_COMPILED: bool = cfg!(feature = "timestamps");
-
-/// A value of an image with timestamps; in others it takes no room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot<T> {
-    #[cfg(feature = "timestamps")]
-    value: Option<T>,
-    kind: PhantomData<T>,
-}
-
-impl<T: Copy> Slot<T> {
-    pub(crate) const EMPTY: Self = Self::new(None);
-
-    /// Keeps `value`, where there are timestamps.
-    #[cfg_attr(
-        not(feature = "timestamps"),
-        expect(unused_variables, reason = "no room")
-    )]
-    pub(crate) const fn new(value: Option<T>) -> Self {
-        Self {
-            #[cfg(feature = "timestamps")]
-            value,
-            kind: PhantomData,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> Option<T> {
-        #[cfg(feature = "timestamps")]
-        return self.value;
-        #[cfg(not(feature = "timestamps"))]
-        None
-    }
-}
-
-impl<T: Copy> Default for Slot<T> {
-    fn default() -> Self {
-        Self::EMPTY
-    }
-}
 
 /// What they add to a header, with padding.
 pub(crate) const LEN: usize = 12;
@@ -187,9 +148,7 @@ pub(crate) fn put(frame: &mut [u8], stamp: TcpTimestampRepr, complete: bool) {
     if let Some(before) = before {
         let after = folded(options);
         let at = TCP_AT + 16;
-        // RFC 1624, equation 3.
-        let was = u64::from(!packet::be16(frame, at));
-        let sum = !checksum::fold(was + u64::from(!before) + u64::from(after));
+        let sum = checksum::corrected(packet::be16(frame, at), before, after);
         frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     }
 }

@@ -51,6 +51,8 @@ pub(crate) fn run(name: DeviceName, card: VirtioNet, seat: Option<Seat>) {
     let card = crate::capture::tap(name, card);
     #[cfg(feature = "ipv6")]
     let (card, ipv6) = toro_net::Ipv6::before(card);
+    #[cfg(feature = "large-windows")]
+    config.offer_large_windows();
     toro_net::init(card, config.within_memory(toro_mem::stats().free / 4));
     #[cfg(feature = "ipv6")]
     toro_net::start_ipv6(ipv6, address6());

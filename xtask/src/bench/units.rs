@@ -79,6 +79,7 @@ const SIZED: &[(&str, Pick)] = &[
     ("trace", |extras| extras.trace = true),
     ("metrics", |extras| extras.metrics = true),
     ("timestamps", |extras| extras.timestamps = true),
+    ("large-windows", |extras| extras.large_windows = true),
     ("operator", |extras| extras.operator = true),
     ("pcap", |extras| extras.pcap = true),
     ("dump", |extras| extras.dump = true),

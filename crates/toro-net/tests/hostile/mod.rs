@@ -66,6 +66,9 @@ impl Net {
         }
         (config.buffers.receive, config.buffers.send) = (2048, 2048);
         (config.growth.ring, config.growth.receive) = (4096, 4096);
+        if kind & 32 != 0 {
+            config.growth.receive = 128 << 10;
+        }
         let limits = &mut config.limits;
         (limits.connections, limits.half_open, limits.time_wait) = (CONNECTIONS, HALF_OPEN, 4);
         let now = Instant::ZERO + Duration::from_secs(1);

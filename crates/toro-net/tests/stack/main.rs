@@ -25,5 +25,6 @@ mod service;
 mod slumber;
 mod station;
 mod timestamps;
+mod windows;
 mod wire;
 mod world;

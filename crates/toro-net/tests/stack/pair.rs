@@ -69,6 +69,9 @@ fn end(index: usize, seed: u64, now: Instant, offloads: u64, is_six: bool) -> En
     if offers_timestamps(index, seed) {
         config.offer_timestamps();
     }
+    if seed >> (4 + index) & 1 == 0 {
+        config.offer_large_windows();
+    }
     let (stack, six) = if is_six {
         let (card, ipv6) = Ipv6::before(Box::new(device));
         let view = ipv6.view();

@@ -1,4 +1,5 @@
-//! An image with the unit `timestamps` and Linux at the other end of its wire, as a packet socket beside them sees the two.
+//! An image with the units `timestamps` and `large-windows` and Linux at the other end of its wire, as a packet socket beside them
+//! sees the two.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -22,13 +23,16 @@ use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 
 /// The name of the case.
-const NAME: &str = "e2e: Linux and an image tell each other the time";
+const NAME: &str = "e2e: Linux and an image tell each other the time, and how far a window reaches";
+/// The scale of a window of 1 MiB, and what the first ring is in it.
+const SCALE: (u8, u16) = (5, (8 << 10) >> 5);
 /// No step waits longer, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PORT: u16 = 7;
-/// What goes there and comes back, one after the other: a few packets each, which all wait in the socket that listens.
+/// What goes there and comes back, one after the other: not so much that a ring grows, and a few packets each, which all wait in the
+/// socket that listens.
 const EXCHANGES: u8 = 20;
-const LEN: usize = 1000;
+const LEN: usize = 700;
 /// Room for the frames that nobody has taken from it yet, in bytes.
 const ROOM: usize = 4 << 20;
 
@@ -51,6 +55,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
 fn are_told(workspace: &Workspace, tap: Tap) -> Result<()> {
     let extras = Extras {
         timestamps: true,
+        large_windows: true,
         ..Extras::default()
     };
     let image = build::build_with(workspace, "echo", Profile::Release, extras)?;
@@ -114,6 +119,8 @@ fn heard(ear: &OwnedFd) -> Result<Vec<Vec<u8>>> {
 struct Segment {
     is_ours: bool,
     has_syn: bool,
+    window: u16,
+    scale: Option<u8>,
     /// TSval and TSecr.
     times: Option<(u32, u32)>,
 }
@@ -127,22 +134,34 @@ fn segment(frame: &[u8]) -> Option<Segment> {
     is_known.then_some(Segment {
         is_ours: port(0) == PORT,
         has_syn: tcp[13] & 2 != 0,
-        times: times(tcp.get(20..end)?),
+        window: port(14),
+        scale: option(tcp.get(20..end)?, 3).and_then(|bytes| bytes.first().copied()),
+        times: option(tcp.get(20..end)?, 8).and_then(times),
     })
 }
 
-fn times(mut options: &[u8]) -> Option<(u32, u32)> {
+/// What an option of this kind says.
+fn option(mut options: &[u8], kind: u8) -> Option<&[u8]> {
     loop {
         match options {
             [1, rest @ ..] => options = rest,
-            [8, 10, a, b, c, d, e, f, g, h, ..] => {
-                let (own, echo) = ([*a, *b, *c, *d], [*e, *f, *g, *h]);
-                return Some((u32::from_be_bytes(own), u32::from_be_bytes(echo)));
+            [found @ 2..=255, len, ..] => {
+                let (said, rest) = options.split_at_checked((*len).max(2).into())?;
+                if *found == kind {
+                    return said.get(2..);
+                }
+                options = rest;
             }
-            [2..=255, len, ..] => options = options.get(usize::from(*len).max(2)..)?,
             _ => return None,
         }
     }
+}
+
+fn times(bytes: &[u8]) -> Option<(u32, u32)> {
+    let [own, echo] = bytes.as_chunks::<4>().0 else {
+        return None;
+    };
+    Some((u32::from_be_bytes(*own), u32::from_be_bytes(*echo)))
 }
 
 /// Both speak of the time in each segment, each echoes what the other has said, and neither clock goes back.
@@ -171,5 +190,10 @@ fn check(segments: &[Segment]) -> Result<()> {
             "{who} echoes what was not said"
         );
     }
+    let mut ours = segments.iter().filter(|it| it.is_ours);
+    let scale = ours.next().and_then(|it| it.scale);
+    ensure!(scale == Some(SCALE.0), "the SYN|ACK says {scale:?}");
+    let most = ours.map(|it| it.window).max();
+    ensure!(most == Some(SCALE.1), "the image offers {most:?}");
     Ok(())
 }
