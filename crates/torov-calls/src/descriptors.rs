@@ -184,6 +184,16 @@ impl Descriptors {
         Ok(number)
     }
 
+    /// All that is open, by rising number, each with its flag `FD_CLOEXEC`.
+    pub(crate) fn all(&self) -> Vec<(u64, Arc<Descriptor>, bool)> {
+        let slots = self.lock();
+        let open = slots.iter().enumerate().filter_map(|(at, slot)| {
+            let (descriptor, on_exec) = slot.as_ref()?;
+            Some((wide(at), Arc::clone(descriptor), *on_exec))
+        });
+        open.collect()
+    }
+
     /// Closes `number`.
     ///
     /// # Errors

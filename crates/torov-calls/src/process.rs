@@ -1,7 +1,9 @@
 //! [`Process`]: a program, as far as all of its threads share it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::clock::Clock;
 use crate::debug::Debug;
 use crate::descriptors::Descriptors;
 use crate::ending::Ending;
+use crate::frozen::Frozen;
 use crate::mounts::Mounts;
 use crate::pace::Pace;
 use crate::ring::{Ring, RingSettings};
@@ -43,6 +46,15 @@ pub trait Observer: Send + Sync {
     /// A call is not allowed to do what the monitor never does, or is not known to it.
     fn unsupported(&self, number: u64) {
         let _ = number;
+    }
+
+    /// The program stands still where it was to be frozen, and ends when this returns.
+    ///
+    /// # Errors
+    /// Why it could not be kept.
+    fn frozen(&self, process: &Process, frozen: &Frozen) -> Result<(), String> {
+        let _ = (process, frozen);
+        Err("nobody keeps it".to_owned())
     }
 
     /// The program has ended. The last thing that happens, once.
@@ -99,6 +111,8 @@ pub struct Settings {
     pub clock: Option<Clock>,
     /// Whether to note what is asked for, so that a profile can be made of it.
     pub learn: bool,
+    /// Before which call the program is to be frozen, by its number, and the how manyth that is, from 1 on.
+    pub freeze_at: Option<(u16, u32)>,
 }
 
 impl fmt::Debug for Settings {
@@ -124,7 +138,7 @@ pub struct Process {
     usage: Option<Mutex<Usage>>,
     pace: Option<Mutex<Pace>>,
     written: AtomicU64,
-    next_tid: AtomicI32,
+    pub(crate) next_tid: AtomicI32,
     pub(crate) threads: AtomicUsize,
     pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
     ended: AtomicBool,
@@ -132,6 +146,15 @@ pub struct Process {
     mask: AtomicU32,
     pub(crate) ring: Option<Ring>,
     pub(crate) clock: Option<Clock>,
+    pub(crate) freeze_at: Option<FreezeAt>,
+}
+
+/// Before which call the program is to be frozen.
+#[derive(Debug)]
+pub(crate) struct FreezeAt {
+    pub(crate) number: u16,
+    /// How often the call is still to come, that time included.
+    pub(crate) passes: AtomicI64,
 }
 
 impl Process {
@@ -169,6 +192,10 @@ impl Process {
             mask: AtomicU32::new(0o022),
             ring,
             clock: settings.clock,
+            freeze_at: settings.freeze_at.map(|(number, count)| FreezeAt {
+                number,
+                passes: AtomicI64::new(count.into()),
+            }),
         }
     }
 

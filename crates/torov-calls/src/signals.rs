@@ -311,6 +311,13 @@ impl Signals {
             .map_or(0, |member| (member.pending.set() | shared) & member.mask)
     }
 
+    /// Whether any signal waits, for the program or for one of its threads.
+    pub(crate) fn any_waits(&self) -> bool {
+        let state = self.lock();
+        let mut members = state.threads.iter();
+        state.pending.set() != 0 || members.any(|member| member.pending.set() != 0)
+    }
+
     /// The thread's mask.
     pub(crate) fn mask(&self, tid: i32) -> u64 {
         find(&mut self.lock().threads, tid).map_or(0, |member| member.mask)

@@ -5,6 +5,7 @@ mod debugged;
 mod deliver;
 mod end;
 mod fault;
+mod freeze;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +25,8 @@ use crate::ending::Ending;
 use crate::process::Process;
 use crate::ring::Burst;
 use crate::signals::frame::LastFault;
+
+pub use self::freeze::resume;
 
 /// Calls that change the processor or end the thread; they are answered here.
 pub(crate) const OWN: [&str; 9] = [
@@ -74,14 +77,14 @@ pub fn run(process: &Arc<Process>, vcpu: Box<dyn Vcpu>) {
     let tid = process.new_tid();
     let line = Arc::new(Line::default());
     process.signals.join(tid, 0, &line);
-    drive(process, vcpu, (tid, 0), line);
+    drive(process, vcpu, (tid, 0, 0), line);
 }
 
 /// Drives a thread of the program, which is among those that signals reach already, to its end.
 fn drive(
     process: &Arc<Process>,
     vcpu: Box<dyn Vcpu>,
-    (tid, clear_tid): (i32, u64),
+    (tid, clear_tid, robust_list): (i32, u64, u64),
     line: Arc<Line>,
 ) {
     let attached: Attached = line.attach();
@@ -96,7 +99,7 @@ fn drive(
         seat: None,
         burst: Burst::default(),
         clear_tid,
-        robust_list: 0,
+        robust_list,
         line,
         is_due: false,
         last_fault: LastFault::default(),
@@ -188,6 +191,9 @@ impl Thread<'_> {
             self.vcpu.registers_mut().rax = result;
             self.attend(None)?;
             return Ok(true);
+        }
+        if self.freezes(&call) {
+            return Ok(false);
         }
         if call.number == batch::NUMBER {
             let is_next = |_: &Call| {

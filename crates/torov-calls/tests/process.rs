@@ -78,6 +78,7 @@ fn settings(policy: Policy, limits: Limits, seen: &Seen) -> Settings {
         ring: None,
         clock: None,
         learn: false,
+        freeze_at: None,
     }
 }
 

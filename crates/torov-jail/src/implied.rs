@@ -147,11 +147,23 @@ pub fn implied_calls(allowed: impl Fn(&str) -> bool) -> Vec<u32> {
 /// The numbers of what serves a debugger that has come in already.
 #[must_use]
 pub fn debugger_calls() -> Vec<u32> {
-    let calls = [libc::SYS_read, libc::SYS_write, libc::SYS_ppoll];
-    calls
-        .iter()
-        .filter_map(|call| u32::try_from(*call).ok())
-        .collect()
+    numbers(&[libc::SYS_read, libc::SYS_write, libc::SYS_ppoll])
+}
+
+/// The numbers of what looks at the open descriptors of a program that is to be kept.
+#[must_use]
+pub fn snapshot_calls() -> Vec<u32> {
+    numbers(&[
+        libc::SYS_fcntl,
+        libc::SYS_getsockname,
+        libc::SYS_getsockopt,
+        libc::SYS_lseek,
+    ])
+}
+
+fn numbers(calls: &[c_long]) -> Vec<u32> {
+    let numbers = calls.iter().map(|call| u32::try_from(*call));
+    numbers.filter_map(Result::ok).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! change of the host's mapping of the page, for a KVM with shadow page tables does not see the write. The host's
 //! notifier then drops the translation on every processor.
 
+mod adopt;
 mod areas;
 mod copy;
 mod frames;

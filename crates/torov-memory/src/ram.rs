@@ -1,6 +1,7 @@
 //! [`Ram`]: host memory that the guest sees as its physical memory.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -14,6 +15,8 @@ use torov_abi::word::{size, wide};
 pub struct Ram {
     base: NonNull<u8>,
     len: u64,
+    /// Between which addresses pages of a file may lie.
+    file: [AtomicU64; 2],
 }
 
 // SAFETY: `base` is a mapping that lives as long as the value and belongs to no thread; all accesses go through raw
@@ -40,7 +43,8 @@ impl Ram {
             )
         };
         let base = mapped(base)?;
-        Ok(Self { base, len })
+        let file = [AtomicU64::new(u64::MAX), AtomicU64::new(0)];
+        Ok(Self { base, len, file })
     }
 
     /// How many bytes are reserved.
@@ -132,10 +136,58 @@ impl Ram {
 
     /// Gives pages back to the host; they read as zero afterwards, and every translation to them is gone.
     pub(crate) fn discard(&self, gpa: u64, len: u64) {
-        let at = self.at(gpa, len).as_ptr().cast();
+        let at: *mut libc::c_void = self.at(gpa, len).as_ptr().cast();
         // SAFETY: the range is inside our private mapping, and no one holds a reference into it.
         let result = unsafe { libc::madvise(at, size(len), libc::MADV_DONTNEED) };
         assert_eq!(result, 0, "MADV_DONTNEED of our own memory cannot fail");
+        let [start, end] = [&self.file[0], &self.file[1]].map(|word| word.load(Ordering::Relaxed));
+        if gpa < end && start < gpa + len && self.map(gpa, len, None).is_err() {
+            // The host has no room for another mapping: what the file holds is covered by zeros.
+            // SAFETY: as above.
+            unsafe { ptr::write_bytes(at.cast::<u8>(), 0, size(len)) };
+        }
+    }
+
+    /// Lets the pages from `gpa` on be those of `file` from `offset` on, which nobody changes by writing here. No one uses
+    /// them yet.
+    ///
+    /// # Errors
+    /// What the host says of such a mapping.
+    pub(crate) fn read_from(
+        &self,
+        gpa: u64,
+        len: u64,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> io::Result<()> {
+        self.file[0].fetch_min(gpa, Ordering::Relaxed);
+        self.file[1].fetch_max(gpa + len, Ordering::Relaxed);
+        self.map(gpa, len, Some((file, offset)))
+    }
+
+    /// Puts a new private mapping in the place of a part of ours: of a file, or of nothing.
+    fn map(&self, gpa: u64, len: u64, file: Option<(BorrowedFd<'_>, u64)>) -> io::Result<()> {
+        let at = self.at(gpa, len).as_ptr().cast();
+        let (kind, fd, offset) = match file {
+            Some((file, offset)) => (0, file.as_raw_fd(), offset),
+            None => (libc::MAP_ANONYMOUS, -1, 0),
+        };
+        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: the range is inside our mapping and keeps its rights; no one holds a reference into it.
+        let mapped = unsafe {
+            libc::mmap(
+                at,
+                size(len),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_NORESERVE | libc::MAP_FIXED | kind,
+                fd,
+                offset,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
     /// Makes the host drop every translation to these pages, and keeps what they hold.

@@ -226,7 +226,8 @@ impl Space {
         result.map(|()| at)
     }
 
-    fn take(&mut self, ram: &Ram, want: u64) -> Result<(u64, u64), Errno> {
+    /// Up to `want` bytes of frames in one piece.
+    pub(crate) fn take(&mut self, ram: &Ram, want: u64) -> Result<(u64, u64), Errno> {
         if let Some(run) = self.frames.take(want) {
             return Ok(run);
         }
@@ -365,6 +366,16 @@ impl Space {
     /// Says where the heap begins; it is empty.
     pub(crate) fn set_heap(&mut self, start: u64) {
         self.brk = (start, start);
+    }
+
+    /// Where the heap begins and ends.
+    pub(crate) fn heap(&self) -> (u64, u64) {
+        self.brk
+    }
+
+    /// Says where a heap that is there begins and ends.
+    pub(crate) fn restore_heap(&mut self, heap: (u64, u64)) {
+        self.brk = heap;
     }
 
     /// `brk`: moves the end of the heap if it can, and returns where it is now.

@@ -70,6 +70,22 @@ pub fn leaves(states: u64) -> Vec<kvm_cpuid_entry2> {
     leaves
 }
 
+/// The words of those leaves that speak of instructions: what a program may have made up its mind by.
+#[must_use]
+pub fn fingerprint(states: u64) -> [u32; 7] {
+    let leaves = leaves(states);
+    let [one, seven, extended] = [leaves[1], leaves[2], leaves[4]];
+    [
+        one.ecx,
+        one.edx,
+        seven.ebx,
+        seven.ecx,
+        seven.edx,
+        extended.ecx,
+        extended.edx,
+    ]
+}
+
 /// The features that the C library finds in `AT_HWCAP`: leaf 1, `edx`.
 #[must_use]
 pub fn features() -> u32 {

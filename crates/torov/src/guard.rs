@@ -11,16 +11,14 @@ use crate::failure::Failure;
 /// The calls for which the monitor starts a thread: a timer has one too.
 const CALLS_WITH_THREADS: [&str; 4] = ["clone", "alarm", "setitimer", "timer_settime"];
 
-/// The filter that a policy implies. The ring's poller is a thread, and so is what serves a debugger.
-pub(crate) fn filter(policy: &Policy, has_ring: bool, has_debugger: bool) -> Filter {
+/// The filter that a policy implies, with `more` calls of the host. The ring's poller is a thread.
+pub(crate) fn filter(policy: &Policy, has_ring: bool, more: &[u32]) -> Filter {
     let allowed = |name: &str| {
         let number = torov_abi::number_of(name);
         number.is_some_and(|number| policy.knows(number.into()))
     };
     let mut calls = torov_jail::implied_calls(allowed);
-    if has_debugger {
-        calls.extend(torov_jail::debugger_calls());
-    }
+    calls.extend(more);
     Filter::new(
         &calls,
         has_ring || CALLS_WITH_THREADS.iter().any(|name| allowed(name)),

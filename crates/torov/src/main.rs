@@ -16,6 +16,8 @@ mod failure;
 mod guard;
 mod load;
 mod options;
+mod restore;
+mod snapshot;
 mod stack;
 mod start;
 mod stats;
@@ -69,6 +71,9 @@ fn perform(command: &Command) -> Result<ExitCode, Failure> {
         }
         Verb::Bench => bench::run(command),
         Verb::Doctor => Ok(doctor::examine()),
-        Verb::Run | Verb::Learn | Verb::Explain | Verb::Trace | Verb::Stats => start::run(command),
+        Verb::Restore => restore::run(command),
+        Verb::Run | Verb::Learn | Verb::Explain | Verb::Trace | Verb::Stats | Verb::Snapshot => {
+            start::run(command)
+        }
     }
 }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use torov_abi::{Errno, PAGE, USER_END};
-use torov_calls::{
-    Class, Clock, Descriptor, Limits, Mounts, Process, RingSettings, Settings, thread,
-};
+use torov_calls::{Clock, Descriptor, Limits, Mounts, Process, RingSettings, Settings, thread};
 use torov_host as host;
 use torov_memory::{Layout, Memory};
 use torov_policy::{Mode, Mount, Policy, Profile, RingMode, bytes, time};
@@ -54,27 +52,22 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Verb::Learn => Policy::everything(),
         _ => Policy::new(&profile).map_err(|error| Failure::own(error.to_string()))?,
     };
+    let point = point(command)?;
     let mounts = mounts(&profile, &folder)?;
     let limits = limits(&profile)?;
     let mut watch = Watch::new(command, &profile)?;
-    torov_interrupt::listen(&FROM_OUTSIDE)
-        .map_err(|error| Failure::own(format!("signals cannot be handled: {error}")))?;
+    listen()?;
 
     let debugger = Debugger::admit(&profile)?;
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
-    let memory = match profile.limits.memory.as_deref() {
-        None => MEMORY,
-        Some(text) => {
-            bytes(text).ok_or_else(|| Failure::own(format!("`{text}` is no amount of memory")))?
-        }
-    };
     let mut random = [0; 40];
     host::random(&mut random).map_err(|error| Failure::own(error.to_string()))?;
-    let memory = memory_for(&machine, memory, chance(&random, 0))?;
+    let memory = memory_for(&machine, &profile, chance(&random, 0))?;
     let top = stack_top(&random);
-    // What is to be learnt has to be seen: without a clock of its own the program makes calls.
+    // What is to be learnt has to be seen: without a clock of its own the program makes calls. And a snapshot is of the
+    // program alone, without pages that it shares with this monitor.
     let clock = match command.verb {
-        Verb::Learn => None,
+        Verb::Learn | Verb::Snapshot => None,
         _ => Clock::try_new(&memory, top + PAGE, &policy),
     };
     let vdso = clock.as_ref().map(Clock::image);
@@ -90,8 +83,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         auxiliary: auxiliary.clone(),
         name: seen(&words[0]).trim_start_matches('/').to_owned(),
     });
-    let ring = ring(&profile, below).filter(|_| debugger.is_none());
-    let filter = guard::filter(&policy, ring.is_some(), debugger.is_some());
+    let is_snapshot = command.verb == Verb::Snapshot;
+    let ring = ring(&profile, below).filter(|_| debugger.is_none() && !is_snapshot);
+    let mut more = Vec::new();
+    if debugger.is_some() {
+        more.extend(torov_jail::debugger_calls());
+    }
+    if is_snapshot {
+        more.extend(torov_jail::snapshot_calls());
+    }
+    let filter = guard::filter(&policy, ring.is_some(), &more);
     guard::leave_namespaces(&profile, &policy)?;
     guard::restrict_files(&profile, &mounts)?;
     let process = Process::new(Settings {
@@ -107,6 +108,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         ring,
         clock,
         learn: command.verb == Verb::Learn,
+        freeze_at: point,
     });
     let process = Arc::new(process);
     standard_streams(&process)?;
@@ -121,6 +123,29 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     loop {
         std::thread::park();
     }
+}
+
+/// Before which call the program is to be frozen.
+fn point(command: &Command) -> Result<Option<(u16, u32)>, Failure> {
+    if command.verb != Verb::Snapshot {
+        return Ok(None);
+    }
+    if command.output.is_none() {
+        return Err(Failure::own(
+            "a snapshot goes to a file: name it by --output",
+        ));
+    }
+    let text = command.at.as_deref().unwrap_or_default();
+    let (name, count) = match text.split_once(':') {
+        None => (text, Some(1)),
+        Some((name, count)) => (name, count.parse().ok().filter(|count| *count > 0)),
+    };
+    let number = torov_abi::number_of(name);
+    number.zip(count).map(Some).ok_or_else(|| {
+        Failure::own(format!(
+            "`--at {text}` is no point to stop at: write --at CALL, or --at CALL:N for the Nth time, as in --at accept"
+        ))
+    })
 }
 
 /// The profile of `command` with what the command line adds, and the folder that its paths begin at.
@@ -217,7 +242,7 @@ fn words(command: &Command, profile: &Profile, folder: &Path) -> Result<Vec<Stri
     Ok(words)
 }
 
-fn open(path: &str) -> Result<File, Failure> {
+pub(crate) fn open(path: &str) -> Result<File, Failure> {
     File::open(path).map_err(|error| {
         let message = format!("{path}: {error}");
         match error.kind() {
@@ -227,7 +252,7 @@ fn open(path: &str) -> Result<File, Failure> {
     })
 }
 
-fn mounts(profile: &Profile, folder: &Path) -> Result<Mounts, Failure> {
+pub(crate) fn mounts(profile: &Profile, folder: &Path) -> Result<Mounts, Failure> {
     let root = |path: &Path| {
         let text =
             std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL);
@@ -246,7 +271,7 @@ fn mounts(profile: &Profile, folder: &Path) -> Result<Mounts, Failure> {
     Ok(mounts)
 }
 
-fn limits(profile: &Profile) -> Result<Limits, Failure> {
+pub(crate) fn limits(profile: &Profile) -> Result<Limits, Failure> {
     let limits = &profile.limits;
     let plain = Limits::default();
     let output = match limits.output.as_deref() {
@@ -268,7 +293,7 @@ fn limits(profile: &Profile) -> Result<Limits, Failure> {
 }
 
 /// How calls may go without leaving the virtual machine. A poller needs a processor of its own to gain anything.
-fn ring(profile: &Profile, below: u64) -> Option<RingSettings> {
+pub(crate) fn ring(profile: &Profile, below: u64) -> Option<RingSettings> {
     let wanted = match profile.ring.mode {
         RingMode::Off => false,
         RingMode::On => true,
@@ -295,7 +320,24 @@ fn chance(random: &[u8; 40], at: usize) -> u64 {
     u64::from_le_bytes(word)
 }
 
-fn memory_for(machine: &KvmMachine, limit: u64, chance: u64) -> Result<Arc<Memory>, Failure> {
+/// Takes the signals from outside for the program's.
+pub(crate) fn listen() -> Result<(), Failure> {
+    let listening = torov_interrupt::listen(&FROM_OUTSIDE);
+    listening.map_err(|error| Failure::own(format!("signals cannot be handled: {error}")))
+}
+
+/// Memory as large as the profile says, with nothing in it.
+pub(crate) fn memory_for(
+    machine: &KvmMachine,
+    profile: &Profile,
+    chance: u64,
+) -> Result<Arc<Memory>, Failure> {
+    let limit = match profile.limits.memory.as_deref() {
+        None => MEMORY,
+        Some(text) => {
+            bytes(text).ok_or_else(|| Failure::own(format!("`{text}` is no amount of memory")))?
+        }
+    };
     let layout = Layout {
         limit: limit.clamp(1 << 20, 1 << 40).next_multiple_of(1 << 20),
         mmap_top: MMAP_TOP - chance % (1 << 22) * 4096,
@@ -362,7 +404,7 @@ fn stack_top(random: &[u8; 40]) -> u64 {
 }
 
 /// Gives the program standard input, output and error, as far as they are open here.
-fn standard_streams(process: &Process) -> Result<(), Failure> {
+pub(crate) fn standard_streams(process: &Process) -> Result<(), Failure> {
     use std::os::fd::AsFd as _;
     let streams = [
         host::duplicate(io::stdin().as_fd()),
@@ -373,7 +415,7 @@ fn standard_streams(process: &Process) -> Result<(), Failure> {
         let Ok(fd) = stream else {
             continue;
         };
-        let descriptor = Arc::new(Descriptor::new(fd, Class::Stdio, String::new()));
+        let descriptor = Arc::new(Descriptor::stream(fd, number));
         let put = process.descriptors().put(number, descriptor, false);
         put.map_err(|_| Failure::own("the limit `fds` is below 3"))?;
     }

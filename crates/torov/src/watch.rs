@@ -1,15 +1,16 @@
 //! [`Watch`]: looks on while the program runs, and has the last word.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use torov_abi::Call;
-use torov_calls::{Ending, Observer, Process};
+use torov_calls::{Ending, Frozen, Observer, Process};
 use torov_host as host;
 use torov_policy::{Profile, Subject, time};
 
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::options::{Command, Verb};
 use crate::stats::Stats;
 use crate::symbols::Symbols;
-use crate::{core_file, trace};
+use crate::{core_file, snapshot, trace};
 
 /// How many different denials are kept.
 const MOST: usize = 256;
@@ -29,6 +30,8 @@ pub(crate) struct Watch {
     json: bool,
     profile: Profile,
     output: Option<(PathBuf, Mutex<File>)>,
+    /// Whether a snapshot was written.
+    is_kept: AtomicBool,
     stats: Mutex<Stats>,
     /// How often each denial happened.
     denied: Mutex<BTreeMap<(u64, String), u64>>,
@@ -59,6 +62,15 @@ impl Watch {
         let output = match &command.output {
             None => None,
             Some(path) => {
+                if command.verb == Verb::Snapshot {
+                    // A file that is there may be mapped by programs that run from it: it is theirs as long as they do.
+                    match fs::remove_file(path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                            return Err(Failure::own(format!("{}: {error}", path.display())));
+                        }
+                        _ => {}
+                    }
+                }
                 let file = File::create(path);
                 let file =
                     file.map_err(|error| Failure::own(format!("{}: {error}", path.display())))?;
@@ -70,6 +82,7 @@ impl Watch {
             json: command.json,
             profile: profile.clone(),
             output,
+            is_kept: AtomicBool::new(false),
             stats: Mutex::default(),
             denied: Mutex::default(),
             unsupported: Mutex::default(),
@@ -182,8 +195,22 @@ impl Observer for Watch {
         *unsupported.entry(number).or_default() += 1;
     }
 
+    fn frozen(&self, program: &Process, frozen: &Frozen) -> Result<(), String> {
+        let (path, file) = self.output.as_ref().ok_or("no file is named")?;
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot::write(&file, program.memory(), frozen)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        self.is_kept.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn ended(&self, program: &Process, ending: &Ending) {
         match self.verb {
+            Verb::Snapshot if !self.is_kept.load(Ordering::Relaxed) => {
+                tell(ending, None);
+                eprintln!("torov: no snapshot was written, and its file is empty");
+                process::exit(125);
+            }
             Verb::Trace => self.write(&format!("+++ ended with {} +++\n", ending.status())),
             Verb::Explain => self.write(&self.explanation()),
             Verb::Learn => {

@@ -8,7 +8,7 @@ use crate::options::Verb;
 const SUMMARY: &str = "Runs an ordinary static Linux program as a virtual machine, with only the system calls that its profile allows.";
 
 /// The verbs.
-pub(crate) const VERBS: [(&str, Verb, &str); 11] = [
+pub(crate) const VERBS: [(&str, Verb, &str); 13] = [
     ("run", Verb::Run, "runs the program"),
     (
         "learn",
@@ -25,6 +25,16 @@ pub(crate) const VERBS: [(&str, Verb, &str); 11] = [
         "stats",
         Verb::Stats,
         "runs it, then shows how often each call was made and how long it took",
+    ),
+    (
+        "snapshot",
+        Verb::Snapshot,
+        "runs it until a call that --at names, and keeps it in the file of --output",
+    ),
+    (
+        "restore",
+        Verb::Restore,
+        "runs a kept program from there on: torov restore [OPTIONS] [PROFILE] FILE",
     ),
     (
         "bench",
@@ -47,7 +57,7 @@ pub(crate) const VERBS: [(&str, Verb, &str); 11] = [
 ];
 
 /// The options: letter, name, value, meaning.
-const OPTIONS: [(&str, &str, &str, &str); 14] = [
+const OPTIONS: [(&str, &str, &str, &str); 15] = [
     (
         "a",
         "allow",
@@ -70,7 +80,7 @@ const OPTIONS: [(&str, &str, &str, &str); 14] = [
         "o",
         "output",
         "FILE",
-        "where learn, trace and stats write, instead of standard error",
+        "where learn, trace and stats write, instead of standard error; the file of snapshot",
     ),
     (
         "",
@@ -85,6 +95,12 @@ const OPTIONS: [(&str, &str, &str, &str); 14] = [
         "ring",
         "MODE",
         "calls without leaving the virtual machine: auto, on or off",
+    ),
+    (
+        "",
+        "at",
+        "CALL[:N]",
+        "before which call snapshot stops, the Nth time it is made, as in accept or read:3",
     ),
     (
         "",

@@ -110,6 +110,15 @@ fn address(context: &Context<'_>, at: u64, len: u64) -> Result<(Vec<u8>, SocketA
     }
     let mut bytes = vec![0; size(len)];
     context.memory().read(at, &mut bytes)?;
+    let address = parse(&bytes)?;
+    Ok((bytes, address))
+}
+
+/// What the bytes of a `struct sockaddr` say. Only addresses of the Internet pass.
+pub(crate) fn parse(bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    if bytes.len() < 16 {
+        return Err(Errno::EINVAL);
+    }
     let family = i32::from(u16::from_le_bytes([bytes[0], bytes[1]]));
     let port = u16::from_be_bytes([bytes[2], bytes[3]]);
     let ip = match family {
@@ -121,7 +130,7 @@ fn address(context: &Context<'_>, at: u64, len: u64) -> Result<(Vec<u8>, SocketA
         }
         _ => return Err(Errno::EAFNOSUPPORT),
     };
-    Ok((bytes, SocketAddr::new(ip, port)))
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// Writes an address and its length to where the guest wants them, cut to the room there is.

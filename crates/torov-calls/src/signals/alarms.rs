@@ -114,6 +114,13 @@ impl Alarms {
         Ok(number)
     }
 
+    /// Whether the program has made no timer, and no alarm is set.
+    pub(crate) fn are_silent(&self) -> bool {
+        let state = self.lock();
+        let mut timers = state.timers.iter();
+        timers.all(|(number, timer)| *number == REAL && timer.due.is_none())
+    }
+
     /// Removes a timer.
     ///
     /// # Errors

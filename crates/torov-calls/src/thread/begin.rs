@@ -72,7 +72,7 @@ impl Thread<'_> {
                 .join(tid, process.signals.mask(self.tid), &line);
             let shared = Arc::clone(process);
             let thread = std::thread::Builder::new().stack_size(256 << 10);
-            let spawned = thread.spawn(move || drive(&shared, vcpu, (tid, clear), line));
+            let spawned = thread.spawn(move || drive(&shared, vcpu, (tid, clear, 0), line));
             spawned.map_err(|_| {
                 process.signals.leave(tid);
                 Errno::EAGAIN

@@ -15,6 +15,7 @@ mod machine;
 mod network;
 mod programs;
 mod signals;
+mod snapshots;
 mod storm;
 mod tools;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         network::CASES,
         programs::CASES,
         signals::CASES,
+        snapshots::CASES,
         storm::CASES,
         tools::CASES,
     ];

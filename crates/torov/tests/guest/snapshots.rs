@@ -1,0 +1,208 @@
+//! Programs that are kept in a file, and go on from there.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::harness::{Case, check, check_error, folder, guest, torov};
+
+pub(crate) const CASES: &[Case] = &[
+    (
+        "a_program_goes_on_from_its_snapshot",
+        a_program_goes_on_from_its_snapshot,
+    ),
+    ("a_snapshot_grants_nothing", a_snapshot_grants_nothing),
+    ("a_listener_listens_again", a_listener_listens_again),
+    ("what_cannot_be_kept_is_named", what_cannot_be_kept_is_named),
+    (
+        "damaged_snapshots_are_refused",
+        damaged_snapshots_are_refused,
+    ),
+];
+
+/// What the program reads before it is kept, and behind that.
+const BEFORE: &[u8] = b"a\nb\n";
+const BEHIND: &[u8] = b"c\nd\ne\n";
+
+/// Starts `torov` with `words`, and gives it `input`.
+fn start(words: &[&str], input: &[u8]) -> Child {
+    let mut command = Command::new(torov());
+    command.args(words).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("torov can be started");
+    let mut stdin = child.stdin.take().expect("it is a pipe");
+    // It may have ended by now: its status says so.
+    let _ = stdin.write_all(input);
+    child
+}
+
+fn run(words: &[&str], input: &[u8]) -> Output {
+    let child = start(words, input);
+    child.wait_with_output().expect("it is our child")
+}
+
+/// The words that show `data` to a program.
+fn mount(data: &Path) -> String {
+    format!("{}:/data:rw", data.display())
+}
+
+/// Keeps the program in `folder/kept`, before it reads for the third time, and returns the file's name.
+fn keep(folder: &Path) -> String {
+    let file = folder.join("kept").display().to_string();
+    let (mount, kept) = (mount(folder), guest("kept.c").display().to_string());
+    let words = [
+        "snapshot", "--at", "read:3", "-o", &file, "-a", "@files", "-m", &mount, &kept,
+    ];
+    let output = run(&words, BEFORE);
+    check(&output, 0, &lines(1..3));
+    file
+}
+
+/// What the program says in those rounds.
+fn lines(rounds: std::ops::Range<u16>) -> String {
+    let line = |round: u16| {
+        let product = 1.5 * 1.25_f64.powi(round.into());
+        let letter = char::from(b"_abcde"[usize::from(round)]);
+        let sum = u32::from(round) * 100_000;
+        let (handled, own, offset) = (10 * round, 7 + round, 5 + round);
+        format!("{round} {letter} {product:.6} {sum} {handled} {own} 1 {offset}\n")
+    };
+    rounds.map(line).collect()
+}
+
+fn a_program_goes_on_from_its_snapshot() {
+    let folder = folder("snapshot");
+    let (file, mount) = (keep(&folder), mount(&folder));
+    let start = |ring: &str| {
+        start(
+            &[
+                "restore", "--ring", ring, "-a", "@files", "-m", &mount, &file,
+            ],
+            BEHIND,
+        )
+    };
+    // All at once, and from the same pages.
+    let children = ["off", "on", "auto", "on"].map(start);
+    for child in children {
+        let output = child.wait_with_output().expect("it is our child");
+        check(&output, 3, &lines(3..6));
+    }
+    let log = fs::read_to_string(folder.join("log")).expect("the program wrote it");
+    assert_eq!(log, "startabcde");
+    // The end of the input comes at once.
+    check(
+        &run(&["restore", "-a", "@files", "-m", &mount, &file], b""),
+        3,
+        "",
+    );
+}
+
+fn a_snapshot_grants_nothing() {
+    let folder = folder("snapshot-grants");
+    let (file, mount) = (keep(&folder), mount(&folder));
+    let output = run(&["restore", &file], BEHIND);
+    check_error(
+        &output,
+        126,
+        "the profile allows no `openat` with path = \"/data/log\"",
+    );
+    let output = run(&["restore", "-a", "@files", &file], BEHIND);
+    check_error(&output, 126, "/data/log: ENOENT");
+    let read_only = mount.trim_end_matches(":rw");
+    let output = run(&["restore", "-a", "@files", "-m", read_only, &file], BEHIND);
+    check_error(&output, 126, "/data/log: EROFS");
+    // A profile that lets the program read and open, and write no more.
+    let profile = folder.join("tight.toml");
+    let text = "[syscalls]\nallow = [\"@start\", \"@signals\", \"openat\", \"read\", \"lseek\"]\n";
+    fs::write(&profile, text).expect("the folder is ours");
+    let profile = profile.display().to_string();
+    let output = run(&["restore", "-m", &mount, &profile, &file], BEHIND);
+    check(&output, 3, "");
+}
+
+fn a_listener_listens_again() {
+    let folder = folder("snapshot-listener");
+    let file = folder.join("kept").display().to_string();
+    let kept = guest("kept.c").display().to_string();
+    // An address of this run alone: nobody else takes the port in between.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = format!("127.77.{high}.{}", low.max(1));
+    let words = [
+        "snapshot",
+        "--at",
+        "write",
+        "-o",
+        &file,
+        "-a",
+        "@net-server",
+        &kept,
+        &address,
+    ];
+    check(&run(&words, b""), 0, "");
+    let output = run(&["restore", &file], b"");
+    check_error(&output, 126, "the profile allows no `bind` with addr = ");
+    let mut child = start(&["restore", "-a", "@net-server", &file], b"");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("it is a pipe");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("the program says where it listens");
+    let said = line
+        .trim()
+        .rsplit(' ')
+        .next()
+        .and_then(|text| text.parse().ok());
+    let said: SocketAddr = said.unwrap_or_else(|| panic!("it says `{line}`"));
+    let mut stream = TcpStream::connect(said).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("it is not zero");
+    let mut bytes = String::new();
+    stream.read_to_string(&mut bytes).expect("it answers");
+    assert_eq!(bytes, "kept");
+    assert_eq!(child.wait().expect("it is our child").code(), Some(0));
+}
+
+fn what_cannot_be_kept_is_named() {
+    let folder = folder("snapshot-refused");
+    let file = folder.join("kept").display().to_string();
+    let kept = guest("kept.c").display().to_string();
+    for (mode, why) in [
+        ("pipe", "descriptor 3 is an end of a pipe"),
+        ("thread", "the program has several threads"),
+    ] {
+        let words = [
+            "snapshot", "--at", "read", "-o", &file, "-a", "@poll", &kept, mode,
+        ];
+        check_error(&run(&words, b""), 125, why);
+    }
+    let never = ["snapshot", "--at", "accept", "-o", &file, &kept];
+    check_error(&run(&never, b""), 125, "no snapshot was written");
+    let nothing = ["snapshot", "--at", "fly", "-o", &file, &kept];
+    check_error(&run(&nothing, b""), 125, "write --at CALL");
+}
+
+fn damaged_snapshots_are_refused() {
+    let folder = folder("snapshot-damaged");
+    let file = keep(&folder);
+    let whole = fs::read(&file).expect("it was written");
+    let mut flipped = whole.clone();
+    flipped[200] ^= 4;
+    for (bytes, why) in [
+        (&whole[..whole.len() - 1], "it is damaged: its length"),
+        (&whole[..20], "it is no snapshot: it is too short"),
+        (&flipped[..], "it is damaged: its checksum"),
+        (b"".as_slice(), "it is no snapshot"),
+    ] {
+        fs::write(&file, bytes).expect("the folder is ours");
+        check_error(&run(&["restore", &file], b""), 126, why);
+    }
+    check_error(
+        &run(&["restore", &file, "more"], b""),
+        125,
+        "takes a snapshot and nothing else",
+    );
+}
