@@ -71,6 +71,7 @@ fn replay<M: Medium + 'static>(medium: M, name: &str) -> ! {
     };
     let records = journal.records();
     let journal = Rc::new(Mutex::new(journal));
+    session::REQUESTS.announce();
     let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)) {
         Ok(listener) => listener,
         Err(error) => fail(format_args!("cannot listen on port {PORT}: {error}")),

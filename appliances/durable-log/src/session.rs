@@ -5,6 +5,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use toro::metrics::Requests;
 use toro::net::TcpStream;
 use toro::sync::Mutex;
 use toro_journal::{Journal, LONGEST, Medium};
@@ -14,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Longest line: a record and the word before it.
 const LINE: usize = LONGEST + 16;
+
+/// What `metrics=` and `trace=` show of it: each line, from when it is there to when its answer is sent.
+pub(crate) static REQUESTS: Requests = Requests::new("durable-log");
 
 /// What is answered to a line.
 enum Answer {
@@ -37,12 +41,14 @@ pub(crate) fn run<M: Medium>(stream: &TcpStream, journal: &Mutex<Journal<M>>) {
             }
             continue;
         };
+        let begun = Requests::begin();
         let whole = lines[..end].split(|byte| *byte == b'\n');
         let answers: Vec<_> = whole.map(|line| answer(line, journal)).collect();
         lines.drain(..=end);
         if stream.write_all(&settled(&answers, journal)).is_err() {
             return;
         }
+        answers.iter().for_each(|_| REQUESTS.end(begun));
     }
 }
 

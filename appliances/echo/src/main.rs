@@ -6,6 +6,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use toro::metrics::Requests;
 use toro::net::{Conn, Output, Service};
 use toro::time::Duration;
 
@@ -15,9 +16,13 @@ const PORT: u16 = 7;
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// What `metrics=` and `trace=` show of it: each piece that is sent back.
+static REQUESTS: Requests = Requests::new("echo");
+
 toro::main!(main);
 
 fn main() {
+    REQUESTS.announce();
     match toro::net::serve_on_each_core(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT), || Echo) {
         Ok(serving) => {
             toro::println!("echo: listening on port {PORT}");
@@ -48,6 +53,12 @@ impl Service for Echo {
         output: &mut Output<'_>,
     ) -> usize {
         conn.set_timeout(Some(IDLE));
-        output.write(input)
+        let begun = Requests::begin();
+        let sent = output.write(input);
+        // Without room nothing was answered: it comes again.
+        if sent > 0 {
+            REQUESTS.end(begun);
+        }
+        sent
     }
 }

@@ -13,7 +13,7 @@ use toro_mem::DmaBuf;
 use toro_sched::{Thread, block_on_for, park, park_until, yield_now};
 use toro_time::Instant;
 
-use crate::engine::{Engine, Ticket};
+use crate::engine::{Engine, Stats, Ticket};
 use crate::pending::Pending;
 
 /// How many pieces of one long read or write are in flight together.
@@ -50,6 +50,11 @@ impl Disk {
     /// What the disk is.
     pub fn info(&self) -> BlockInfo {
         self.with_engine(|engine| engine.info())
+    }
+
+    /// What this core's requests to the disk have come to so far.
+    pub fn stats(&self) -> Stats {
+        self.with_engine(|engine| engine.stats())
     }
 
     /// Submits a request: the way to have many in flight. Waits for room if there is none.

@@ -5,7 +5,10 @@ use alloc::vec::Vec;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
-use toro_dev::block::{BlockDevice, BlockError, BlockInfo, Completion, Refused, Request, Token};
+use toro_dev::Tally;
+use toro_dev::block::{
+    BlockDevice, BlockError, BlockInfo, Completion, Op, Refused, Request, Token,
+};
 use toro_mem::DmaBuf;
 use toro_time::Instant;
 
@@ -19,13 +22,60 @@ pub(crate) struct Ticket(usize);
 /// How a request ended: its buffer, if it has one that the device no longer uses, and whether it was carried out.
 pub type Outcome = (Option<DmaBuf>, Result<(), BlockError>);
 
+/// What the requests of a disk have come to, by their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Reads.
+    pub read: Tally,
+    /// Writes.
+    pub write: Tally,
+    /// Flushes.
+    pub flush: Tally,
+    /// Discards, and zeroes without bytes.
+    pub other: Tally,
+}
+
+/// What is counted of a request.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Read(usize),
+    Write(usize),
+    Flush,
+    Other,
+}
+
+impl Work {
+    fn of(op: &Op) -> Self {
+        match op {
+            Op::Read(buf) => Self::Read(buf.len()),
+            Op::Write(buf) => Self::Write(buf.len()),
+            Op::Flush => Self::Flush,
+            Op::Discard { .. } | Op::WriteZeroes { .. } => Self::Other,
+        }
+    }
+}
+
+impl Stats {
+    fn add(&mut self, work: Work, is_done: bool, took: Duration) {
+        let (tally, bytes) = match work {
+            Work::Read(len) => (&mut self.read, len),
+            Work::Write(len) => (&mut self.write, len),
+            Work::Flush => (&mut self.flush, 0),
+            Work::Other => (&mut self.other, 0),
+        };
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        tally.add(is_done.then_some(bytes as u64), nanos);
+    }
+}
+
 #[derive(Debug)]
 enum State {
     /// Nobody has this ticket.
     Free,
     InFlight {
         token: Token,
-        deadline: Instant,
+        begun: Instant,
+        work: Work,
     },
     Done(Outcome),
 }
@@ -53,6 +103,7 @@ pub(crate) struct Engine {
     queue: Vec<Waker>,
     /// Requests were accepted that the device has not been told of.
     is_unkicked: bool,
+    stats: Stats,
 }
 
 impl Engine {
@@ -67,6 +118,7 @@ impl Engine {
             next_check: Instant::ZERO,
             queue: Vec::new(),
             is_unkicked: false,
+            stats: Stats::default(),
         }
     }
 
@@ -75,19 +127,28 @@ impl Engine {
         self.device.info()
     }
 
+    /// What has come of requests so far, without those that nobody waited for.
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats
+    }
+
     /// Accepts a request. It moves at the next [`turn`](Self::turn).
     ///
     /// # Errors
     /// Hands the request back if there is no room for it or it makes no sense.
     pub(crate) fn submit(&mut self, request: Request, now: Instant) -> Result<Ticket, Refused> {
+        let work = Work::of(&request.op);
         let token = self.device.submit(request)?;
-        let deadline = now + TIMEOUT;
         if self.in_flight == 0 {
-            self.next_check = deadline;
+            self.next_check = now + TIMEOUT;
         }
         self.in_flight += 1;
         self.is_unkicked = true;
-        let ticket = self.take_ticket(State::InFlight { token, deadline });
+        let ticket = self.take_ticket(State::InFlight {
+            token,
+            begun: now,
+            work,
+        });
         let index = usize::from(token.0);
         if self.tickets.len() <= index {
             self.tickets.resize(index + 1, None);
@@ -149,7 +210,7 @@ impl Engine {
         let mut has_room = false;
         while let Some(completion) = self.device.complete() {
             has_room = true;
-            self.finish(completion, woken);
+            self.finish(completion, now, woken);
         }
         if has_room {
             woken.append(&mut self.queue);
@@ -163,10 +224,10 @@ impl Engine {
         (self.in_flight > 0).then_some(self.next_check)
     }
 
-    fn finish(&mut self, completion: Completion, woken: &mut Vec<Waker>) {
+    fn finish(&mut self, completion: Completion, now: Instant, woken: &mut Vec<Waker>) {
         let index = usize::from(completion.token.0);
         if let Some(ticket) = self.tickets.get_mut(index).and_then(Option::take) {
-            self.end(ticket, (completion.buf, completion.result), woken);
+            self.end(ticket, (completion.buf, completion.result), now, woken);
         }
     }
 
@@ -177,21 +238,27 @@ impl Engine {
         }
         self.next_check = now + TIMEOUT;
         for index in 0..self.entries.len() {
-            let State::InFlight { token, deadline } = self.entries[index].state else {
+            let State::InFlight { token, begun, .. } = self.entries[index].state else {
                 continue;
             };
+            let deadline = begun + TIMEOUT;
             if deadline <= now {
                 log::error!("blk: a request was not answered within {TIMEOUT:?}");
                 self.tickets[usize::from(token.0)] = None;
-                self.end(Ticket(index), (None, Err(BlockError::TimedOut)), woken);
+                let outcome = (None, Err(BlockError::TimedOut));
+                self.end(Ticket(index), outcome, now, woken);
             } else {
                 self.next_check = self.next_check.min(deadline);
             }
         }
     }
 
-    fn end(&mut self, ticket: Ticket, outcome: Outcome, woken: &mut Vec<Waker>) {
+    fn end(&mut self, ticket: Ticket, outcome: Outcome, now: Instant, woken: &mut Vec<Waker>) {
         let entry = &mut self.entries[ticket.0];
+        if let State::InFlight { begun, work, .. } = entry.state {
+            let took = now.duration_since(begun);
+            self.stats.add(work, outcome.1.is_ok(), took);
+        }
         entry.state = State::Done(outcome);
         woken.extend(entry.waker.take());
         self.in_flight -= 1;

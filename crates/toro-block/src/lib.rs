@@ -24,7 +24,7 @@ mod registry;
 mod tests;
 
 pub use disk::Disk;
-pub use engine::{Outcome, TIMEOUT};
+pub use engine::{Outcome, Stats, TIMEOUT};
 pub use pending::Pending;
 pub use registry::{add, disks, open};
 pub use toro_dev::block::{BlockError, BlockInfo, Op, Request, SECTOR};

@@ -8,13 +8,14 @@ use std::vec::Vec;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 
+use toro_dev::Tally;
 use toro_dev::block::{BlockError, Op, Refused, Request};
 use toro_fake::{CountingWaker, FakeBlk, Random};
 use toro_mem::DmaBuf;
 use toro_time::Instant;
 use toro_virtio_blk::{Config, VirtioBlk};
 
-use crate::engine::{Engine, TIMEOUT, Ticket};
+use crate::engine::{Engine, Stats, TIMEOUT, Ticket};
 
 const SECTORS: usize = 128;
 const START: Instant = Instant::ZERO;
@@ -71,6 +72,36 @@ fn an_outcome_wakes_who_waits_for_it() {
     assert_eq!(*data.expect("the buffer comes back"), [7; 512]);
     assert_eq!(fake.bytes()[3 * 512], 7);
     assert_eq!(engine.next_check(), None);
+}
+
+#[test]
+fn what_came_of_requests_is_counted_by_kind() {
+    let (fake, mut engine) = engine(16);
+    submit(&mut engine, 3, Op::Write(buf(7)), START);
+    submit(&mut engine, 3, Op::Read(buf(0)), START);
+    submit(&mut engine, 4, Op::Read(buf(0)), START);
+    turn(&mut engine, START);
+    assert_eq!(engine.stats(), Stats::default(), "nothing has ended");
+    assert!((0..3).all(|_| fake.serve()));
+    let took = Duration::from_micros(5);
+    turn(&mut engine, START + took);
+    // Nobody answers this one.
+    submit(&mut engine, 0, Op::Flush, START);
+    turn(&mut engine, START + TIMEOUT);
+    let tally = |done: u64, failed, nanos| Tally {
+        done,
+        failed,
+        bytes: 512 * done,
+        nanos,
+    };
+    let lost = u64::try_from(TIMEOUT.as_nanos()).expect("30 s");
+    let expected = Stats {
+        read: tally(2, 0, 10_000),
+        write: tally(1, 0, 5_000),
+        flush: tally(0, 1, lost),
+        other: Tally::default(),
+    };
+    assert_eq!(engine.stats(), expected);
 }
 
 #[test]

@@ -14,3 +14,6 @@ pub mod fuse;
 pub mod net;
 pub mod owner;
 pub mod socket;
+mod tally;
+
+pub use tally::Tally;

@@ -73,6 +73,9 @@ impl core::error::Error for MountArchiveError {}
 pub fn mount_archive(path: &str, archive: &'static [u8]) -> Result<usize, MountArchiveError> {
     let archive = Initrd::new(archive).map_err(MountArchiveError::Archive)?;
     let entries = archive.len();
-    toro_vfs::mount(path, Rc::new(archive)).map_err(MountArchiveError::Mount)?;
+    let archive = Rc::new(archive);
+    #[cfg(feature = "metrics")]
+    let archive = crate::metrics::counted(path, archive);
+    toro_vfs::mount(path, archive).map_err(MountArchiveError::Mount)?;
     Ok(entries)
 }

@@ -3,6 +3,11 @@
 //! One client at a time: a scrape takes well under a millisecond, and whoever is slow is sent away after [`PATIENCE`].
 //! The thread lives on the core that owns the first network card.
 
+#[cfg(feature = "files")]
+mod counted;
+mod network;
+mod storage;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -12,9 +17,12 @@ use core::time::Duration;
 use log::{error, info};
 use toro_http::{Limits, Method, Parsed, Status, Target};
 use toro_metrics::{Kind, PAGE, Requests, Text};
-use toro_net::{DropReason, TcpListener, TcpStream};
+use toro_net::{TcpListener, TcpStream};
 use toro_time::Instant;
 
+#[cfg(feature = "files")]
+pub(crate) use self::counted::counted;
+use self::storage::Operations;
 use crate::{drivers, environment};
 
 /// How long a client may take for its request, and for reading the answer.
@@ -120,6 +128,8 @@ struct Core {
     /// The vectors that have arrived, and how often.
     interrupts: Vec<(u8, u32)>,
     mounts: Vec<String>,
+    disks: Vec<(String, Operations)>,
+    files: Vec<(String, Operations)>,
 }
 
 fn interrupts() -> Vec<(u8, u32)> {
@@ -135,8 +145,18 @@ fn mounts() -> Vec<String> {
     all
 }
 
+#[cfg(feature = "files")]
+fn files() -> Vec<(String, Operations)> {
+    counted::counts()
+}
+
 #[cfg(not(feature = "files"))]
 fn mounts() -> Vec<String> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "files"))]
+fn files() -> Vec<(String, Operations)> {
     Vec::new()
 }
 
@@ -148,6 +168,8 @@ fn collect() -> String {
         net: toro_net::is_init().then(toro_net::stats),
         interrupts: interrupts(),
         mounts: mounts(),
+        disks: storage::disks(),
+        files: files(),
     };
     let asked = toro_sched::on_each_core("metrics", ask).unwrap_or_default();
     let cores: Vec<(String, Core)> = asked
@@ -167,8 +189,12 @@ fn collect() -> String {
     text.sample(&[], toro_sched::cores());
     heap(&mut text, &cores);
     scheduler(&mut text, &cores);
-    network(&mut text, &cores);
+    network::network(&mut text, &cores);
     devices(&mut text, &cores);
+    let disks = cores.iter().map(|(number, core)| (number, &core.disks));
+    storage::DISKS.write(&mut text, disks);
+    let files = cores.iter().map(|(number, core)| (number, &core.files));
+    storage::MOUNTS.write(&mut text, files);
     Requests::write_all(&mut text, toro_sched::cores());
     text.finish()
 }
@@ -282,135 +308,5 @@ fn scheduler(text: &mut Text, cores: &[(String, Core)]) {
     );
     for (number, core) in cores {
         text.sample(&[("core", number)], seconds(core.sched.idle.as_nanos()));
-    }
-}
-
-/// As [`Row`], with a label of its own: rows of one name follow one another.
-type Labelled = (
-    &'static str,
-    Kind,
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    fn(&toro_net::Stats) -> u64,
-);
-
-fn network(text: &mut Text, cores: &[(String, Core)]) {
-    const IN: &[(&str, &str)] = &[("direction", "in")];
-    const OUT: &[(&str, &str)] = &[("direction", "out")];
-    const ROWS: [Labelled; 13] = [
-        (
-            "toro_net_frames_total",
-            Kind::Counter,
-            "Frames received and sent.",
-            IN,
-            |net| net.frames_in,
-        ),
-        ("toro_net_frames_total", Kind::Counter, "", OUT, |net| {
-            net.frames_out
-        }),
-        (
-            "toro_net_bytes_total",
-            Kind::Counter,
-            "Bytes in those frames.",
-            IN,
-            |net| net.bytes_in,
-        ),
-        ("toro_net_bytes_total", Kind::Counter, "", OUT, |net| {
-            net.bytes_out
-        }),
-        (
-            "toro_net_connections",
-            Kind::Gauge,
-            "TCP connections by state.",
-            &[("state", "open")],
-            |net| net.open as u64,
-        ),
-        (
-            "toro_net_connections",
-            Kind::Gauge,
-            "",
-            &[("state", "half_open")],
-            |net| net.half_open as u64,
-        ),
-        (
-            "toro_net_connections",
-            Kind::Gauge,
-            "",
-            &[("state", "time_wait")],
-            |net| net.time_wait as u64,
-        ),
-        (
-            "toro_net_accepted_total",
-            Kind::Counter,
-            "Connections that listeners have made.",
-            &[],
-            |net| net.accepted,
-        ),
-        (
-            "toro_net_connected_total",
-            Kind::Counter,
-            "Connections that this side has asked for.",
-            &[],
-            |net| net.connected,
-        ),
-        (
-            "toro_net_resets_total",
-            Kind::Counter,
-            "Connections that a reset from the peer has ended.",
-            &[],
-            |net| net.reset,
-        ),
-        (
-            "toro_net_timeouts_total",
-            Kind::Counter,
-            "Connections whose peer went silent.",
-            &[],
-            |net| net.timed_out,
-        ),
-        (
-            "toro_net_retransmits_total",
-            Kind::Counter,
-            "Segments sent a second time.",
-            &[],
-            |net| net.retransmits,
-        ),
-        (
-            "toro_net_refused_total",
-            Kind::Counter,
-            "Resets sent to segments of no connection.",
-            &[],
-            |net| net.refused,
-        ),
-    ];
-    let stacks = || {
-        cores
-            .iter()
-            .filter_map(|(number, core)| Some((number, core.net?)))
-    };
-    for (name, kind, help, labels, value) in ROWS {
-        if !help.is_empty() {
-            text.family(name, kind, help);
-        }
-        for (number, net) in stacks() {
-            let labels: Vec<(&str, &str)> = labels
-                .iter()
-                .copied()
-                .chain([("core", number.as_str())])
-                .collect();
-            text.sample(&labels, value(&net));
-        }
-    }
-    text.family(
-        "toro_net_drops_total",
-        Kind::Counter,
-        "Frames dropped, by the reason.",
-    );
-    for (number, net) in stacks() {
-        for (reason, &count) in DropReason::ALL.iter().zip(&net.drops) {
-            text.sample(
-                &[("reason", &format!("{reason:?}")), ("core", number)],
-                count,
-            );
-        }
     }
 }

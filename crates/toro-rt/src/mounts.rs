@@ -116,7 +116,10 @@ fn open(kind: &Kind, word: &str) -> Result<Option<Port>, MountError> {
 }
 
 fn attach(path: &str, file_system: Rc<dyn FileSystem>) -> Result<(), MountError> {
-    toro_vfs::mount(path, Rc::new(Guarded::new(file_system))).map_err(MountError::Files)
+    let file_system = Rc::new(Guarded::new(file_system));
+    #[cfg(feature = "metrics")]
+    let file_system = crate::metrics::counted(path, file_system);
+    toro_vfs::mount(path, file_system).map_err(MountError::Files)
 }
 
 /// Takes the mount away from some cores.

@@ -1,8 +1,8 @@
 //! `metrics=` in the web server: its text before Prometheus' own parser, its status page in a browser.
 
 use std::fs;
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,8 +33,59 @@ const CASES: &[Case] = &[
     ("e2e: the status page draws in a browser", browser),
 ];
 
-/// Boots a web server with metrics on two cores and asks it.
+/// Other services that count: what a client says on a connection, line by line, and what is answered to each.
+struct Service {
+    name: &'static str,
+    appliance: &'static str,
+    /// By which the metrics call it.
+    service: &'static str,
+    port: u16,
+    talk: &'static [(&'static str, &'static str)],
+    more: fn(&str) -> Result<()>,
+}
+
+const SERVICES: &[Service] = &[
+    Service {
+        name: "e2e: metrics count the commands of resp",
+        appliance: "resp",
+        service: "resp",
+        port: 6379,
+        talk: &[
+            ("SET key value", "+OK"),
+            ("PING", "+PONG"),
+            ("DEL key", ":1"),
+        ],
+        more: |_| Ok(()),
+    },
+    Service {
+        name: "e2e: metrics count what echo sends back",
+        appliance: "echo",
+        service: "echo",
+        port: 7,
+        talk: &[("one", "one"), ("two", "two"), ("three", "three")],
+        more: |_| Ok(()),
+    },
+    Service {
+        name: "e2e: metrics count the lines of durable-log, its files and its disk",
+        appliance: "durable-log",
+        service: "durable-log",
+        port: 7000,
+        talk: &[
+            ("append first", "ok 0"),
+            ("append second", "ok 1"),
+            ("get 1", "record second"),
+            ("count", "count 2"),
+        ],
+        more: storage,
+    },
+];
+
+/// Boots each of them with metrics, and a web server with metrics on two cores, and asks it.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
+    for service in SERVICES {
+        let workspace = workspace.clone();
+        tally.case(service.name, TIMEOUT, move || counted(&workspace, service));
+    }
     if !CASES.iter().any(|(name, _)| tally.wants(name)) {
         return;
     }
@@ -69,6 +120,84 @@ fn start(workspace: &Workspace) -> Result<(Running, SocketAddr)> {
     server.check_alive()?;
     let address = SocketAddr::from(([127, 0, 0, 1], metrics.host));
     Ok((server.running, address))
+}
+
+/// A service counts each of its requests, in buckets that add up.
+fn counted(workspace: &Workspace, service: &Service) -> Result<()> {
+    let package = workspace.appliance(service.appliance)?;
+    let extras = Extras {
+        metrics: true,
+        ..Extras::default()
+    };
+    let image = build::build_with(workspace, service.appliance, Profile::Debug, extras)?;
+    let mut wish = Wish::of(package, Machine::Q35)?;
+    wish.append = format!("{} log=info metrics={PORT}", wish.append);
+    let ports = [
+        Forward::from_free_port(service.port)?,
+        Forward::from_free_port(PORT)?,
+    ];
+    wish.ports = ports.into();
+    let running = Running::start(&wish.vm(workspace, package, &image)?.command())?;
+    let [address, metrics] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port.host)));
+    running.wait_for(0, "metrics: on port")?;
+    running.wait_for(0, "listening on port")?;
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    for (said, expected) in service.talk {
+        // In one piece, for an echo counts pieces.
+        stream.write_all(format!("{said}\r\n").as_bytes())?;
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        ensure!(
+            line.trim_end() == *expected,
+            "`{line}` instead of `{expected}` to `{said}`"
+        );
+    }
+    let text = fetch(metrics)?;
+    let of = |part: &str, more: &str| {
+        let name = service.service;
+        let labels = format!("{{service=\"{name}\",core=\"0\"{more}}}");
+        sample(
+            &text,
+            &format!("toro_request_duration_seconds_{part}{labels}"),
+        )
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let said = service.talk.len() as f64;
+    let [count, all] = [of("count", "")?, of("bucket", ",le=\"+Inf\"")?];
+    // The last one is counted behind its answer, which may have come before.
+    ensure!(
+        (said - 1.0..=said).contains(&count) && count == all,
+        "{count} requests, {all} in buckets, of {said}:\n{text}"
+    );
+    ensure!(of("sum", "")? > 0.0, "they took no time:\n{text}");
+    (service.more)(&text)?;
+    checked(&workspace.target("test")?, &text)
+}
+
+/// What reached a file was written, synced and flushed to a disk.
+fn storage(text: &str) -> Result<()> {
+    let of = |family: &str, label: &str, operation: &str| {
+        let labels = format!("{{{label},core=\"0\",operation=\"{operation}\"}}");
+        sample(text, &format!("toro_{family}_total{labels}"))
+    };
+    for (kind, label, sync) in [
+        ("fs", "path=\"/data\"", "sync"),
+        ("disk", "disk=\"blk0\"", "flush"),
+    ] {
+        for operation in ["read", "write", sync] {
+            for family in ["operations", "operation_seconds"] {
+                let value = of(&format!("{kind}_{family}"), label, operation)?;
+                ensure!(value > 0.0, "no {operation} of {label}:\n{text}");
+            }
+            let failed = of(&format!("{kind}_errors"), label, operation)?;
+            ensure!(failed == 0.0, "{failed} failed:\n{text}");
+        }
+        let [read, written] = ["read", "write"].map(|way| of(&format!("{kind}_bytes"), label, way));
+        ensure!(read? > 0.0 && written? > 0.0, "no bytes moved:\n{text}");
+    }
+    Ok(())
 }
 
 fn fetch(address: SocketAddr) -> Result<String> {
@@ -119,7 +248,11 @@ fn counts(_: &Path, address: SocketAddr) -> Result<()> {
 }
 
 fn promtool(folder: &Path, address: SocketAddr) -> Result<()> {
-    let text = fetch(address)?;
+    checked(folder, &fetch(address)?)
+}
+
+/// Prometheus' own parser has nothing to say about it.
+fn checked(folder: &Path, text: &str) -> Result<()> {
     let tree = packages::alone(&folder.join("packages"), "prometheus")?;
     let mut check = Command::new(tree.join("usr/bin/promtool"))
         .args(["check", "metrics"])
@@ -163,6 +296,8 @@ fn browser(folder: &Path, address: SocketAddr) -> Result<()> {
         .context("the page has no table of cores")?;
     let rows = rows.split("</tbody>").next().unwrap_or_default();
     ensure!(rows.matches("<tr>").count() == 2, "not two cores: {rows}");
+    let storage = "<tbody id=\"storage\"><tr><td>/</td>";
+    ensure!(page.contains(storage), "the archive is not shown:\n{page}");
     ensure!(
         !page.contains("id=\"busy\">-<"),
         "no core was seen busy or idle"
