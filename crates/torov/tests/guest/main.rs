@@ -18,6 +18,7 @@ mod signals;
 mod snapshots;
 mod storm;
 mod tools;
+mod users;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         snapshots::CASES,
         storm::CASES,
         tools::CASES,
+        users::CASES,
     ];
     harness::main(&cases.concat())
 }
