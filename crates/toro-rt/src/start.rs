@@ -51,6 +51,8 @@ fn toro_start(info: &'static BootInfo) -> ! {
     crate::drivers::start(info); //           devices, each on its core                  toro-virtio
     #[cfg(feature = "mount")]
     crate::mounts::start(info); //            what `mount=` asks for
+    #[cfg(not(feature = "mount"))]
+    environment::warn_of_mount();
     #[cfg(feature = "watchdog")]
     crate::watchdog::start(info); //          the machine's, if it has one               toro-i6300esb
     #[cfg(feature = "shutdown")]

@@ -29,7 +29,8 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, _: Depth) {
     let small = "e2e: hello runs in 2 MiB";
     let tiny = "e2e: too little memory ends with a message";
     let mut names: Vec<String> = Machine::ALL.map(on).to_vec();
-    names.extend([small.to_owned(), tiny.to_owned()]);
+    let mountless = "e2e: an image without file systems says that it mounts nothing";
+    names.extend([small, tiny, mountless].map(str::to_owned));
     if !names.iter().any(|name| tally.wants(name)) {
         return;
     }
@@ -51,7 +52,11 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, _: Depth) {
     }
     tally.case(small, TIMEOUT, case(Machine::Pc, Some(Memory::MIB * 2)));
     let (workspace, hello, image) = (workspace.clone(), hello.clone(), image.clone());
-    tally.case(tiny, TIMEOUT, move || complains(&workspace, &hello, &image));
+    let (of, package, built) = (workspace.clone(), hello.clone(), image.clone());
+    tally.case(tiny, TIMEOUT, move || complains(&of, &package, &built));
+    tally.case(mountless, TIMEOUT, move || {
+        mounts_nothing(&workspace, &hello, &image)
+    });
 }
 
 /// It prints its line and powers off.
@@ -89,6 +94,22 @@ fn complains(workspace: &Workspace, hello: &Package, image: &Image) -> Result<()
     ensure!(verdict == Verdict::Failure, "{verdict}\n{tail}");
     let said = running.lines().iter().any(|line| line.contains("memory"));
     ensure!(said, "it did not name the cause\n{tail}");
+    Ok(())
+}
+
+/// What asks for a mount is not passed over in silence, and the service runs all the same.
+fn mounts_nothing(workspace: &Workspace, hello: &Package, image: &Image) -> Result<()> {
+    let mut wish = Wish::of(hello, Machine::Pc)?;
+    wish.append = "mount=/data:fat:blk0".to_owned();
+    let vm = wish.vm(workspace, hello, image)?;
+    let mut running = Running::start(&vm.command())?;
+    let verdict = running.wait(END_TIMEOUT)?;
+    let tail = running.tail();
+    ensure!(verdict == Verdict::Success, "{verdict}\n{tail}");
+    for text in ["warn: mount= does nothing", "hello from Toro"] {
+        let is_said = running.lines().iter().any(|line| line.contains(text));
+        ensure!(is_said, "it did not say `{text}`\n{tail}");
+    }
     Ok(())
 }
 
