@@ -18,4 +18,4 @@ mod probe;
 mod tests;
 
 pub use device::VirtioBalloon;
-pub use probe::ProbeError;
+pub use toro_virtio::ProbeError;

@@ -9,8 +9,9 @@ use toro_fake::{CountingWaker, FakeDevice, Random};
 use toro_mem::DmaBuf;
 use toro_virtio::feature::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use toro_virtio::transport::status;
-use toro_virtio::{DeviceError, DeviceType, NegotiateError, SetQueueError};
+use toro_virtio::{DeviceError, DeviceType, SetQueueError};
 
+use crate::probe::NO_REPORTS;
 use crate::probe::feature::{HINTS, REPORTING, STATS};
 use crate::{ProbeError, VirtioBalloon};
 
@@ -70,17 +71,20 @@ fn a_balloon_without_reports_is_refused() {
         assert_eq!(error, expected);
     };
     let plain = fake(FEATURES & !REPORTING);
-    refused(
-        plain.clone(),
-        ProbeError::Negotiate(NegotiateError::Missing(REPORTING)),
-    );
+    refused(plain.clone(), NO_REPORTS);
     assert_ne!(plain.status() & status::FAILED, 0);
     let few = FakeDevice::new(DeviceType::BALLOON, FEATURES, 2, 64);
     refused(few, ProbeError::Queue(SetQueueError::NoSuchQueue(2)));
     let short = FakeDevice::new(DeviceType::BALLOON, FEATURES, 3, 8);
     refused(short, ProbeError::ShortQueue(8));
     let other = FakeDevice::new(DeviceType::NET, FEATURES, 3, 64);
-    refused(other, ProbeError::NotBalloon(DeviceType::NET));
+    refused(
+        other,
+        ProbeError::OtherDevice {
+            found: DeviceType::NET,
+            wanted: DeviceType::BALLOON,
+        },
+    );
 }
 
 #[test]

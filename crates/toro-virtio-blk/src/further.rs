@@ -15,10 +15,10 @@ use alloc::vec::Vec;
 
 use toro_dev::block::BlockInfo;
 use toro_pci::Registers;
-use toro_virtio::{DeviceType, Interrupts, Message, Queue, QueueShare, Transport};
+use toro_virtio::{DeviceType, Interrupts, Message, ProbeError, Queue, QueueShare, Transport};
 
 use crate::device::VirtioBlk;
-use crate::probe::{ProbeError, check_size};
+use crate::probe::check_size;
 use crate::together::Together;
 
 /// A queue of a disk on its way to its core.
@@ -63,7 +63,7 @@ pub(crate) fn further(
     let mut queues = Vec::new();
     for (index, message) in (1..).zip(cores) {
         let queue = Queue::new_for(transport, index, size, features, *message);
-        let fits = queue.map_err(ProbeError::Queue).and_then(|queue| {
+        let fits = queue.map_err(ProbeError::from).and_then(|queue| {
             check_size(&queue)?;
             Ok(queue)
         });

@@ -25,4 +25,5 @@ mod tests_queues;
 
 pub use device::VirtioBlk;
 pub use further::FurtherQueue;
-pub use probe::{Config, ProbeError};
+pub use probe::Config;
+pub use toro_virtio::ProbeError;

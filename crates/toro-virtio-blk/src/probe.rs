@@ -2,12 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use toro_dev::block::BlockInfo;
 use toro_pci::Registers;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC};
-use toro_virtio::{DeviceType, Message, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{DeviceType, Message, ProbeError, Queue, Transport, device, probe};
 
 use crate::device::VirtioBlk;
 use crate::further::{FurtherQueue, further};
@@ -56,35 +55,6 @@ impl Default for Config {
     }
 }
 
-/// Why a disk could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeError {
-    /// The device is something else.
-    NotBlock(DeviceType),
-    /// Its features do not suit.
-    Negotiate(NegotiateError),
-    /// Its configuration is too short or never at rest.
-    Config,
-    /// Its queue could not be set up.
-    Queue(SetQueueError),
-    /// Its queue has too few descriptors for a request.
-    ShortQueue(u16),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBlock(other) => write!(f, "device type {} is no disk", other.0),
-            Self::Negotiate(error) => write!(f, "{error}"),
-            Self::Config => f.write_str("the device has no proper configuration"),
-            Self::Queue(error) => write!(f, "{error}"),
-            Self::ShortQueue(size) => write!(f, "a queue of {size} is too short for a request"),
-        }
-    }
-}
-
-impl core::error::Error for ProbeError {}
-
 impl VirtioBlk {
     /// Starts the disk behind `transport`.
     ///
@@ -101,27 +71,17 @@ impl VirtioBlk {
     /// # Errors
     /// As [`probe`](Self::probe). A further queue that cannot be had is no error: there are fewer then.
     pub fn probe_queues(
-        mut transport: Box<dyn Transport>,
+        transport: Box<dyn Transport>,
         config: Config,
         cores: &[Message],
     ) -> Result<(Self, Vec<FurtherQueue>), ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::BLOCK {
-            return Err(ProbeError::NotBlock(device_type));
-        }
-        match start(&mut *transport, config, cores) {
-            Ok((queue, info, queues)) => {
-                let together = Together::new(info.sectors);
-                let queues = queues.into_iter();
-                let queues = queues.map(|queue| FurtherQueue::new(queue, info, together.clone()));
-                let queues = queues.collect();
-                Ok((Self::new(transport, queue, info, together), queues))
-            }
-            Err(error) => {
-                device::fail(&mut *transport);
-                Err(error)
-            }
-        }
+        let start = |transport: &mut dyn Transport| start(transport, config, cores);
+        let (transport, (queue, info, queues)) = probe(transport, DeviceType::BLOCK, start)?;
+        let together = Together::new(info.sectors);
+        let queues = queues.into_iter();
+        let queues = queues.map(|queue| FurtherQueue::new(queue, info, together.clone()));
+        let queues = queues.collect();
+        Ok((Self::new(transport, queue, info, together), queues))
     }
 }
 
@@ -137,14 +97,12 @@ fn start(
     let wanted = wanted | feature::DISCARD | feature::WRITE_ZEROES;
     let wanted = wanted | INDIRECT_DESC | EVENT_IDX | ACCESS_PLATFORM;
     let several = if cores.is_empty() { 0 } else { feature::MQ };
-    let features =
-        device::negotiate(transport, wanted | several, 0).map_err(ProbeError::Negotiate)?;
+    let features = device::negotiate(transport, wanted | several, 0)?;
     let read = |transport: &dyn Transport| {
         Some((identity(transport, features)?, queues(transport, features)?))
     };
     let (info, most) = device::consistent(transport, read).ok_or(ProbeError::Config)?;
-    let queue =
-        Queue::new(transport, REQUESTS, config.queue, features).map_err(ProbeError::Queue)?;
+    let queue = Queue::new(transport, REQUESTS, config.queue, features)?;
     check_size(&queue)?;
     let cores = &cores[..cores.len().min(usize::from(most - 1))];
     let queues = further(transport, config.queue, features, cores);

@@ -127,7 +127,13 @@ fn unsuitable_devices_are_refused() {
     }
     let card = FakeDevice::new(DeviceType::NET, VERSION_1, 1, 8);
     let error = VirtioBlk::probe(card.transport(), Config::default()).expect_err("a card");
-    assert_eq!(error, ProbeError::NotBlock(DeviceType::NET));
+    assert_eq!(
+        error,
+        ProbeError::OtherDevice {
+            found: DeviceType::NET,
+            wanted: DeviceType::BLOCK
+        }
+    );
 }
 
 #[test]

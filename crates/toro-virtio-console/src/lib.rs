@@ -22,4 +22,5 @@ mod tests;
 
 pub use device::VirtioConsole;
 pub use log_port::LogPort;
-pub use probe::{Config, ProbeError};
+pub use probe::Config;
+pub use toro_virtio::ProbeError;

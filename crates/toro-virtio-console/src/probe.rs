@@ -2,11 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
-use toro_mem::OutOfMemory;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX};
-use toro_virtio::{DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{DeviceType, ProbeError, Queue, Transport, device, probe};
 
 use crate::control::Control;
 use crate::device::VirtioConsole;
@@ -38,35 +36,6 @@ impl Default for Config {
     }
 }
 
-/// Why a console could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeError {
-    /// The device is something else.
-    NotConsole(DeviceType),
-    /// Its features do not suit.
-    Negotiate(NegotiateError),
-    /// Its configuration is too short or never at rest.
-    Config,
-    /// One of its queues could not be set up.
-    Queue(SetQueueError),
-    /// There is no memory for its buffers.
-    OutOfMemory(OutOfMemory),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConsole(other) => write!(f, "device type {} is no console", other.0),
-            Self::Negotiate(error) => write!(f, "{error}"),
-            Self::Config => f.write_str("the device has no proper configuration"),
-            Self::Queue(error) => write!(f, "{error}"),
-            Self::OutOfMemory(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for ProbeError {}
-
 /// What a console is made of.
 pub(crate) struct Parts {
     pub(crate) ports: Vec<Port>,
@@ -79,38 +48,29 @@ impl VirtioConsole {
     ///
     /// # Errors
     /// Fails if it is something else, does not follow version 1, or memory runs short. The device is then marked as failed.
-    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::CONSOLE {
-            return Err(ProbeError::NotConsole(device_type));
-        }
-        match start(&mut *transport, config) {
-            Ok(parts) => Ok(Self::new(transport, parts)),
-            Err(error) => {
-                device::fail(&mut *transport);
-                Err(error)
-            }
-        }
+    pub fn probe(transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+        let start = |transport: &mut dyn Transport| start(transport, config);
+        let (transport, parts) = probe(transport, DeviceType::CONSOLE, start)?;
+        Ok(Self::new(transport, parts))
     }
 }
 
 fn start(transport: &mut dyn Transport, config: Config) -> Result<Parts, ProbeError> {
     let wanted = MULTIPORT | EVENT_IDX | ACCESS_PLATFORM;
-    let features = device::negotiate(transport, wanted, 0).map_err(ProbeError::Negotiate)?;
+    let features = device::negotiate(transport, wanted, 0)?;
     let has_control = features & MULTIPORT != 0;
     let most = match has_control {
         true => most_ports(transport)?.clamp(1, config.ports.max(1)),
         false => 1,
     };
-    let mut sized =
-        |index, size| Queue::new(transport, index, size, features).map_err(ProbeError::Queue);
+    let mut sized = |index, size| Queue::new(transport, index, size, features);
     // 5.3.2: queues 0 and 1 are port 0's, 2 and 3 for control, and then two a port.
     let (receiving, log) = (sized(0, config.queue)?, sized(1, config.queue)?);
     let control = match has_control {
         true => Some((sized(2, MESSAGES)?, sized(3, MESSAGES)?)),
         false => None,
     };
-    let log = LogPort::try_new(log, !has_control).map_err(ProbeError::OutOfMemory)?;
+    let log = LogPort::try_new(log, !has_control)?;
     let mut ports = Vec::new();
     ports.push(Port::new(receiving, Sending::Log(log.gate())));
     for number in 1..most {
@@ -121,7 +81,7 @@ fn start(transport: &mut dyn Transport, config: Config) -> Result<Parts, ProbeEr
     device::start(transport);
     let control = match control {
         Some((incoming, outgoing)) => {
-            let control = Control::try_new(incoming, outgoing).map_err(ProbeError::OutOfMemory)?;
+            let control = Control::try_new(incoming, outgoing)?;
             Some(control)
         }
         None => {

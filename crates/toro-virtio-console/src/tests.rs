@@ -266,7 +266,13 @@ fn unsuitable_devices_are_refused() {
         VirtioConsole::probe(fake.transport(), Config::default()).expect_err("unsuitable")
     };
     let disk = FakeDevice::new(DeviceType::BLOCK, VERSION_1, 1, 8);
-    assert_eq!(probe(&disk), ProbeError::NotConsole(DeviceType::BLOCK));
+    assert_eq!(
+        probe(&disk),
+        ProbeError::OtherDevice {
+            found: DeviceType::BLOCK,
+            wanted: DeviceType::CONSOLE
+        }
+    );
     let legacy = fake(MULTIPORT, 1, 8);
     let missing = ProbeError::Negotiate(NegotiateError::Missing(VERSION_1));
     assert_eq!(probe(&legacy), missing);

@@ -19,4 +19,5 @@ mod probe;
 mod tests;
 
 pub use device::VirtioFs;
-pub use probe::{Config, ProbeError};
+pub use probe::Config;
+pub use toro_virtio::ProbeError;

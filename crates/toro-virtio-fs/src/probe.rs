@@ -2,11 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::fmt;
 
 use toro_dev::fuse::FuseInfo;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC};
-use toro_virtio::{DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{DeviceType, ProbeError, Queue, Transport, device, probe};
 
 use crate::device::VirtioFs;
 
@@ -18,6 +17,12 @@ const REQUESTS: u16 = 1;
 const TAG: usize = 0;
 const TAG_BYTES: usize = 36;
 const REQUEST_QUEUES: usize = 36;
+
+/// What is said of a device that nobody could mount.
+pub(crate) const NO_TAG: ProbeError =
+    ProbeError::Useless("the device has no proper tag; give it one (tag=NAME)");
+pub(crate) const NO_REQUESTS: ProbeError =
+    ProbeError::Useless("the device has no queue for requests");
 
 /// How much may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,63 +42,17 @@ impl Default for Config {
     }
 }
 
-/// Why a device could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeError {
-    /// The device is something else.
-    NotFileSystem(DeviceType),
-    /// Its features do not suit.
-    Negotiate(NegotiateError),
-    /// Its configuration is too short or never at rest.
-    Config,
-    /// Its tag is empty or no text.
-    Tag,
-    /// It has no queue for requests.
-    NoRequestQueue,
-    /// One of its queues could not be set up.
-    Queue(SetQueueError),
-    /// Its queue has too few descriptors for a request.
-    ShortQueue(u16),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFileSystem(other) => {
-                write!(f, "device type {} is no shared folder", other.0)
-            }
-            Self::Negotiate(error) => write!(f, "{error}"),
-            Self::Config => f.write_str("the device has no proper configuration"),
-            Self::Tag => f.write_str("the device has no proper tag; give it one (tag=NAME)"),
-            Self::NoRequestQueue => f.write_str("the device has no queue for requests"),
-            Self::Queue(error) => write!(f, "{error}"),
-            Self::ShortQueue(size) => write!(f, "a queue of {size} is too short for a request"),
-        }
-    }
-}
-
-impl core::error::Error for ProbeError {}
-
 impl VirtioFs {
     /// Starts the device behind `transport`.
     ///
     /// # Errors
     /// Fails if it is something else, does not follow version 1, tells nonsense about itself, or memory runs short. The device is then
     /// marked as failed.
-    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::FILE_SYSTEM {
-            return Err(ProbeError::NotFileSystem(device_type));
-        }
-        match start(&mut *transport, config) {
-            Ok((high_priority, requests, info)) => {
-                Ok(Self::new(transport, high_priority, requests, info))
-            }
-            Err(error) => {
-                device::fail(&mut *transport);
-                Err(error)
-            }
-        }
+    pub fn probe(transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+        let start = |transport: &mut dyn Transport| start(transport, config);
+        let (transport, (high_priority, requests, info)) =
+            probe(transport, DeviceType::FILE_SYSTEM, start)?;
+        Ok(Self::new(transport, high_priority, requests, info))
     }
 }
 
@@ -102,14 +61,13 @@ fn start(
     config: Config,
 ) -> Result<(Queue, Queue, FuseInfo), ProbeError> {
     let wanted = INDIRECT_DESC | EVENT_IDX | ACCESS_PLATFORM;
-    let features = device::negotiate(transport, wanted, 0).map_err(ProbeError::Negotiate)?;
+    let features = device::negotiate(transport, wanted, 0)?;
     let (tag, queues) = device::consistent(transport, identity).ok_or(ProbeError::Config)?;
-    let tag = tag_text(&tag).ok_or(ProbeError::Tag)?;
+    let tag = tag_text(&tag).ok_or(NO_TAG)?;
     if queues == 0 {
-        return Err(ProbeError::NoRequestQueue);
+        return Err(NO_REQUESTS);
     }
-    let mut queue =
-        |index, size| Queue::new(transport, index, size, features).map_err(ProbeError::Queue);
+    let mut queue = |index, size| Queue::new(transport, index, size, features);
     let high_priority = queue(HIGH_PRIORITY, config.high_priority)?;
     let requests = queue(REQUESTS, config.requests)?;
     // Two for the message and its answer. An indirect table may not be longer than the queue either (2.7.5.3.1).

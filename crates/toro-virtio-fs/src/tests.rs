@@ -12,6 +12,7 @@ use toro_virtio::feature::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use toro_virtio::transport::status;
 use toro_virtio::{DeviceError, DeviceType, NegotiateError};
 
+use crate::probe::{NO_REQUESTS, NO_TAG};
 use crate::{Config, ProbeError, VirtioFs};
 
 const FEATURES: u64 = VERSION_1 | EVENT_IDX | INDIRECT_DESC;
@@ -73,11 +74,11 @@ fn unsuitable_devices_are_refused() {
     let legacy = ProbeError::Negotiate(NegotiateError::Missing(VERSION_1));
     refused(&device(0, b"a", 128), legacy);
     for tag in [&b""[..], b"\0a", b"a\n", b"\xff"] {
-        refused(&device(FEATURES, tag, 128), ProbeError::Tag);
+        refused(&device(FEATURES, tag, 128), NO_TAG);
     }
     let idle = device(FEATURES, b"a", 128);
     idle.set_config(36, &[0; 4]);
-    refused(&idle, ProbeError::NoRequestQueue);
+    refused(&idle, NO_REQUESTS);
     refused(&device(FEATURES, b"a", 1), ProbeError::ShortQueue(1));
     for lies in [
         Lies {
@@ -95,7 +96,13 @@ fn unsuitable_devices_are_refused() {
     }
     let disk = FakeDevice::new(DeviceType::BLOCK, FEATURES, 2, 128);
     let error = probe(&disk).expect_err("a disk");
-    assert_eq!(error, ProbeError::NotFileSystem(DeviceType::BLOCK));
+    assert_eq!(
+        error,
+        ProbeError::OtherDevice {
+            found: DeviceType::BLOCK,
+            wanted: DeviceType::FILE_SYSTEM
+        }
+    );
 }
 
 #[test]

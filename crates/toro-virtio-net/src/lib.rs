@@ -25,4 +25,5 @@ mod tests_pairs;
 
 pub use device::{Stats, VirtioNet};
 pub use pairs::{ControlError, Pair, PairMessages};
-pub use probe::{Config, ProbeError};
+pub use probe::Config;
+pub use toro_virtio::ProbeError;

@@ -15,12 +15,12 @@ use core::fmt;
 use toro_mem::{DmaBuf, OutOfMemory};
 use toro_pci::Registers;
 use toro_virtio::{
-    Buffer, Chain, DeviceError, DeviceType, Interrupts, Message, Queue, QueueShare, Transport,
-    device,
+    Buffer, Chain, DeviceError, DeviceType, Interrupts, Message, ProbeError, Queue, QueueShare,
+    Transport, device, probe,
 };
 
 use crate::device::VirtioNet;
-use crate::probe::{Agreed, Config, ProbeError, agree, filled, first_pair};
+use crate::probe::{Agreed, Config, agree, filled, first_pair};
 
 /// The device has a control queue.
 const CTRL_VQ: u64 = 1 << 17;
@@ -116,19 +116,14 @@ impl VirtioNet {
     /// # Errors
     /// As [`probe`](Self::probe).
     pub fn probe_pairs(
-        mut transport: Box<dyn Transport>,
+        transport: Box<dyn Transport>,
         config: Config,
         cores: &[PairMessages],
         is_patient: &mut dyn FnMut() -> bool,
     ) -> Result<(Self, Vec<Pair>), ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::NET {
-            return Err(ProbeError::NotNet(device_type));
-        }
-        let started = start(&mut *transport, config, cores, is_patient);
-        started
-            .inspect_err(|_| device::fail(&mut *transport))
-            .map(|(parts, pairs)| (Self::new(transport, parts), pairs))
+        let start = |transport: &mut dyn Transport| start(transport, config, cores, is_patient);
+        let (transport, (parts, pairs)) = probe(transport, DeviceType::NET, start)?;
+        Ok((Self::new(transport, parts), pairs))
     }
 }
 
@@ -152,7 +147,7 @@ fn start(
     if most > 1 && !cores.is_empty() {
         // Behind the last pair that there could be (5.1.2).
         let queue = Queue::new(transport, 2 * most, CONTROL_SIZE, agreed.features);
-        control = Some(queue.map_err(ProbeError::Queue)?);
+        control = Some(queue?);
         for (index, messages) in (1..most).zip(cores) {
             if transport.messages_left() < 2 {
                 log::warn!("net: interrupts for {index} of {most} queue pairs only");
@@ -160,7 +155,6 @@ fn start(
             }
             let mut queue = |number, size, message| {
                 Queue::new_for(transport, number, size, agreed.features, message)
-                    .map_err(ProbeError::Queue)
             };
             let receive = queue(2 * index, config.rx_buffers, messages.receive)?;
             let transmit = queue(2 * index + 1, config.tx_buffers, messages.transmit)?;

@@ -1,12 +1,11 @@
 //! [`VirtioNet::probe`]: from a transport to a card that runs.
 
 use alloc::boxed::Box;
-use core::fmt;
 
-use toro_dev::net::{Mac, NetInfo};
-use toro_mem::{DmaBuf, OutOfMemory};
+use toro_dev::net::NetInfo;
+use toro_mem::DmaBuf;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX};
-use toro_virtio::{Buffer, DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{Buffer, DeviceType, ProbeError, Queue, Transport, device, probe};
 
 use crate::device::{Parts, VirtioNet};
 use crate::header;
@@ -64,58 +63,22 @@ impl Default for Config {
     }
 }
 
-/// Why a card could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeError {
-    /// The device is something else.
-    NotNet(DeviceType),
-    /// Its features do not suit.
-    Negotiate(NegotiateError),
-    /// Its configuration is too short or never at rest.
-    Config,
-    /// Its address is that of a group.
-    GroupMac([u8; 6]),
-    /// A queue could not be set up.
-    Queue(SetQueueError),
-    /// There is no memory for a single receive buffer.
-    OutOfMemory(OutOfMemory),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotNet(device_type) => write!(f, "device type {} is no net card", device_type.0),
-            Self::Negotiate(error) => write!(f, "{error}"),
-            Self::Config => f.write_str("the device has no proper configuration"),
-            Self::GroupMac(mac) => write!(f, "the device has a group's address: {}", Mac(*mac)),
-            Self::Queue(error) => write!(f, "{error}"),
-            Self::OutOfMemory(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for ProbeError {}
-
 impl VirtioNet {
     /// Starts the card behind `transport`.
     ///
     /// # Errors
     /// Fails if it is no card, lacks a feature, tells nonsense about itself, or memory runs short. The
     /// device is then reset or marked as failed.
-    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::NET {
-            return Err(ProbeError::NotNet(device_type));
-        }
-        match start(&mut *transport, config) {
-            Ok(parts) => Ok(Self::new(transport, parts)),
-            Err(error) => {
-                device::fail(&mut *transport);
-                Err(error)
-            }
-        }
+    pub fn probe(transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
+        let start = |transport: &mut dyn Transport| start(transport, config);
+        let (transport, parts) = probe(transport, DeviceType::NET, start)?;
+        Ok(Self::new(transport, parts))
     }
 }
+
+/// What is said of a card whose address no card can have.
+pub(crate) const GROUP_MAC: ProbeError =
+    ProbeError::Useless("the device has the address of a group (mac=)");
 
 /// What device and driver have agreed on.
 #[derive(Clone, Copy, Debug)]
@@ -146,8 +109,7 @@ pub(crate) fn agree(
     config: Config,
 ) -> Result<Agreed, ProbeError> {
     let choose = |offered| chosen(offered, more);
-    let features = device::negotiate_chosen(transport, &choose, feature::MAC)
-        .map_err(ProbeError::Negotiate)?;
+    let features = device::negotiate_chosen(transport, &choose, feature::MAC)?;
     let has = |wanted| features & wanted == wanted;
     let (mac, mtu) = identity(transport, features)?;
     let info = NetInfo {
@@ -239,7 +201,7 @@ fn identity(transport: &dyn Transport, features: u64) -> Result<([u8; 6], u16), 
     };
     let (mac, mtu) = device::consistent(transport, read).ok_or(ProbeError::Config)?;
     if mac[0] & 1 != 0 {
-        return Err(ProbeError::GroupMac(mac));
+        return Err(GROUP_MAC);
     }
     if MTU_RANGE.contains(&mtu) {
         return Ok((mac, mtu));

@@ -13,6 +13,7 @@ use toro_virtio::feature::{EVENT_IDX, VERSION_1};
 use toro_virtio::transport::status;
 use toro_virtio::{DeviceError, DeviceType, NegotiateError, SetQueueError};
 
+use crate::probe::GROUP_MAC;
 use crate::{Config, ProbeError, VirtioNet};
 
 const MTU: u64 = 1 << 3;
@@ -113,10 +114,7 @@ fn unsuitable_cards_are_refused_with_a_reason() {
         assert_eq!(probe(&fake, 8).expect_err("unsuitable"), error);
     };
     let group = [1, 2, 3, 4, 5, 6];
-    check(
-        &|fake| fake.device.set_config(0, &group),
-        ProbeError::GroupMac(group),
-    );
+    check(&|fake| fake.device.set_config(0, &group), GROUP_MAC);
     let restless = Lies {
         restless_config: true,
         ..Lies::default()
@@ -130,7 +128,13 @@ fn unsuitable_cards_are_refused_with_a_reason() {
 
     let disk = FakeDevice::new(DeviceType::BLOCK, VERSION_1, 1, 8);
     let error = VirtioNet::probe(disk.transport(), Config::default()).expect_err("a disk");
-    assert_eq!(error, ProbeError::NotNet(DeviceType::BLOCK));
+    assert_eq!(
+        error,
+        ProbeError::OtherDevice {
+            found: DeviceType::BLOCK,
+            wanted: DeviceType::NET
+        }
+    );
     let half = FakeDevice::new(DeviceType::NET, FakeNet::FEATURES, 1, 8);
     let error = VirtioNet::probe(half.transport(), Config::default()).expect_err("one queue");
     assert_eq!(error, ProbeError::Queue(SetQueueError::NoSuchQueue(1)));

@@ -15,4 +15,4 @@ mod probe;
 mod tests;
 
 pub use device::VirtioRng;
-pub use probe::ProbeError;
+pub use toro_virtio::ProbeError;

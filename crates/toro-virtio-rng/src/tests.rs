@@ -64,7 +64,13 @@ fn short_answers_are_taken_as_they_are() {
 fn unsuitable_devices_are_refused() {
     let probe = |fake: &FakeDevice| VirtioRng::probe(fake.transport()).expect_err("unsuitable");
     let disk = FakeDevice::new(DeviceType::BLOCK, VERSION_1, 1, 8);
-    assert_eq!(probe(&disk), ProbeError::NotEntropy(DeviceType::BLOCK));
+    assert_eq!(
+        probe(&disk),
+        ProbeError::OtherDevice {
+            found: DeviceType::BLOCK,
+            wanted: DeviceType::ENTROPY
+        }
+    );
     let legacy = fake(0);
     let missing = ProbeError::Negotiate(NegotiateError::Missing(VERSION_1));
     assert_eq!(probe(&legacy), missing);

@@ -17,4 +17,5 @@ mod queues;
 mod tests;
 
 pub use device::VirtioVsock;
-pub use probe::{Config, ProbeError};
+pub use probe::Config;
+pub use toro_virtio::ProbeError;

@@ -1,12 +1,10 @@
 //! [`VirtioVsock::probe`]: from a transport to a device that runs.
 
 use alloc::boxed::Box;
-use core::fmt;
 
 use toro_dev::socket::HEADER;
-use toro_mem::OutOfMemory;
 use toro_virtio::feature::{ACCESS_PLATFORM, EVENT_IDX};
-use toro_virtio::{DeviceType, NegotiateError, Queue, SetQueueError, Transport, device};
+use toro_virtio::{DeviceType, ProbeError, Queue, Transport, device, probe};
 
 use crate::device::VirtioVsock;
 use crate::queues::Queues;
@@ -15,6 +13,10 @@ use crate::queues::Queues;
 const EVENTS: u16 = 4;
 /// The longest packet: back ends take no more than 64 KiB of payload.
 const LONGEST: usize = 64 << 10;
+
+/// What is said of a device without a configuration, or with one that makes no sense.
+pub(crate) const NO_CID: ProbeError =
+    ProbeError::Useless("the device gives this machine no proper context id");
 
 /// How much memory a device gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,56 +36,19 @@ impl Default for Config {
     }
 }
 
-/// Why a device could not be started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeError {
-    /// The device is something else.
-    NotVsock(DeviceType),
-    /// Its features do not suit.
-    Negotiate(NegotiateError),
-    /// Its configuration is too short or never at rest, or gives us no proper context id.
-    Config,
-    /// One of its queues could not be set up.
-    Queue(SetQueueError),
-    /// There is no memory for its packets.
-    OutOfMemory(OutOfMemory),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotVsock(other) => write!(f, "device type {} is no socket device", other.0),
-            Self::Negotiate(error) => write!(f, "{error}"),
-            Self::Config => f.write_str("the device gives this machine no proper context id"),
-            Self::Queue(error) => write!(f, "{error}"),
-            Self::OutOfMemory(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for ProbeError {}
-
 impl VirtioVsock {
     /// Starts the device behind `transport`.
     ///
     /// # Errors
     /// Fails if it is something else, does not follow version 1, or memory runs short. The device is then marked as failed.
-    pub fn probe(mut transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
-        let device_type = transport.device_type();
-        if device_type != DeviceType::SOCKET {
-            return Err(ProbeError::NotVsock(device_type));
-        }
+    pub fn probe(transport: Box<dyn Transport>, config: Config) -> Result<Self, ProbeError> {
         let config = Config {
             packets: config.packets.max(2),
             packet_len: config.packet_len.clamp(4 * HEADER, LONGEST),
         };
-        match start(&mut *transport, config) {
-            Ok((queues, cid)) => Ok(Self::new(transport, config, queues, cid)),
-            Err(error) => {
-                device::fail(&mut *transport);
-                Err(error)
-            }
-        }
+        let start = |transport: &mut dyn Transport| start(transport, config);
+        let (transport, (queues, cid)) = probe(transport, DeviceType::SOCKET, start)?;
+        Ok(Self::new(transport, config, queues, cid))
     }
 }
 
@@ -93,15 +58,14 @@ pub(crate) fn start(
     config: Config,
 ) -> Result<(Queues, u32), ProbeError> {
     let wanted = EVENT_IDX | ACCESS_PLATFORM;
-    let features = device::negotiate(transport, wanted, 0).map_err(ProbeError::Negotiate)?;
+    let features = device::negotiate(transport, wanted, 0)?;
     let cid = cid(transport)?;
-    let mut queue =
-        |index, size| Queue::new(transport, index, size, features).map_err(ProbeError::Queue);
+    let mut queue = |index, size| Queue::new(transport, index, size, features);
     // 5.10.2: receive, transmit, events.
     let (receiving, sending) = (queue(0, config.packets)?, queue(1, config.packets)?);
     let events = queue(2, EVENTS)?;
     let queues = Queues::try_new(receiving, sending, events, config.packet_len);
-    let queues = queues.map_err(ProbeError::OutOfMemory)?;
+    let queues = queues?;
     device::start(transport);
     Ok((queues, cid))
 }
@@ -114,6 +78,6 @@ pub(crate) fn cid(transport: &dyn Transport) -> Result<u32, ProbeError> {
     };
     match device::consistent(transport, read) {
         Some((cid @ 3..=0xffff_fffe, 0)) => Ok(cid),
-        _ => Err(ProbeError::Config),
+        _ => Err(NO_CID),
     }
 }

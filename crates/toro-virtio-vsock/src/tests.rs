@@ -11,6 +11,7 @@ use toro_fake::{CountingWaker, FakeDevice, FakeVsock, Lies};
 use toro_virtio::transport::status;
 use toro_virtio::{DeviceType, NegotiateError};
 
+use crate::probe::NO_CID;
 use crate::{Config, ProbeError, VirtioVsock};
 
 const CONFIG: Config = Config {
@@ -180,7 +181,7 @@ fn a_device_that_does_not_start_is_refused() {
     let probe = |fake: &FakeVsock| VirtioVsock::probe(fake.device.transport(), CONFIG);
     for cid in [0, 1, 2, u64::from(u32::MAX), 1 << 32, u64::MAX] {
         fake.set_cid(cid);
-        assert_eq!(probe(&fake).expect_err("no context id"), ProbeError::Config);
+        assert_eq!(probe(&fake).expect_err("no context id"), NO_CID);
         assert_ne!(fake.device.status() & status::FAILED, 0);
     }
     let lies = |lies: Lies| {
@@ -200,11 +201,17 @@ fn a_device_that_does_not_start_is_refused() {
         ignores_reset: true,
         ..Lies::default()
     };
-    assert_eq!(lies(no_config), ProbeError::Config);
-    assert_eq!(lies(restless), ProbeError::Config);
+    assert_eq!(lies(no_config), NO_CID);
+    assert_eq!(lies(restless), NO_CID);
     let disk = FakeDevice::new(DeviceType::BLOCK, FakeVsock::FEATURES, 3, 8);
     let error = VirtioVsock::probe(disk.transport(), CONFIG).expect_err("a disk");
-    assert_eq!(error, ProbeError::NotVsock(DeviceType::BLOCK));
+    assert_eq!(
+        error,
+        ProbeError::OtherDevice {
+            found: DeviceType::BLOCK,
+            wanted: DeviceType::SOCKET
+        }
+    );
     let fake = FakeVsock::new(3, 8);
     let driver = probe(&fake);
     fake.device.lie(stuck);

@@ -1,6 +1,6 @@
 //! virtio: one safe queue over two transports.
 //!
-//! A driver gets a [`Transport`] ([`PciTransport`] or [`MmioTransport`]), agrees on features with
+//! A driver gets a [`Transport`] ([`PciTransport`] or [`MmioTransport`]) and, within [`probe()`], agrees on features with
 //! [`device::negotiate`], sets up a [`Queue`] for each of the device's queues, and says
 //! [`device::start`]. From then on it adds [`Chain`]s of owned buffers and pops them when the device has used
 //! them: while the device owns a buffer nobody can touch it, so drivers hold no unsafe.
@@ -23,6 +23,7 @@ pub mod feature;
 pub mod interrupt;
 pub mod mmio;
 pub mod pci;
+mod probe;
 pub mod queue;
 mod rest;
 pub mod ring;
@@ -37,6 +38,7 @@ pub use error::DeviceError;
 pub use interrupt::{CoreInterrupts, Interrupts, Message};
 pub use mmio::{MmioError, MmioTransport};
 pub use pci::{PciError, PciTransport};
+pub use probe::{ProbeError, probe};
 pub use queue::{Full, Queue, Token, Used};
 pub use share::QueueShare;
 pub use slot::MmioSlot;
