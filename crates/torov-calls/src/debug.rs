@@ -3,6 +3,8 @@
 //! All of them stop together. A thread stops at the top of its loop, outside of the virtual machine; there its registers
 //! can be read and changed. What stops them is an [`Event`], or the debugger itself.
 
+mod watches;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -14,10 +16,11 @@ use torov_abi::Signal;
 use torov_host as host;
 use torov_vcpu::Registers;
 
+use self::watches::Watch;
 use crate::process::Process;
 
 /// The trap flag: an exception behind the next instruction.
-const TRAP: u64 = 0x100;
+pub(crate) const TRAP: u64 = 0x100;
 
 /// The instruction of a breakpoint.
 const INT3: u8 = 0xcc;
@@ -41,6 +44,8 @@ pub enum Mode {
 pub enum Event {
     /// A thread is where a breakpoint is.
     Breakpoint(i32),
+    /// What is watched has changed, which a thread has noticed, and where it lies.
+    Watchpoint(i32, u64),
     /// A thread is about to die of a signal, has made its step (SIGTRAP), or the debugger wished it (SIGINT).
     Signal(i32, Signal),
     /// The program has ended, with the status that a shell sees.
@@ -62,6 +67,8 @@ pub struct Halted {
 struct Member {
     mode: Mode,
     halted: Option<Halted>,
+    /// It goes on with the signal that it had stopped for.
+    gets_signal: bool,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +77,9 @@ struct State {
     events: VecDeque<Event>,
     /// What was in the place of each breakpoint.
     breakpoints: BTreeMap<u64, u8>,
+    watches: Vec<Watch>,
+    /// Signals that are not told of before a handler gets them, a bit for each.
+    passed_over: u64,
     stops: bool,
     /// The debugger has gone: nothing stops any more.
     is_off: bool,
@@ -178,8 +188,8 @@ impl Debug {
         }
     }
 
-    /// Lets threads go on, each as `mode` says for it.
-    pub fn resume(&self, mode: impl Fn(i32) -> Mode) {
+    /// Lets threads go on, each as `mode` says for it, and whether it gets the signal that it has stopped for.
+    pub fn resume(&self, mode: impl Fn(i32) -> (Mode, bool)) {
         let mut state = self.lock();
         if !state.events.is_empty() {
             // Another thread has stopped by itself at the same time: that comes first.
@@ -187,7 +197,7 @@ impl Debug {
         }
         state.stops = false;
         for (tid, member) in &mut state.threads {
-            member.mode = mode(*tid);
+            (member.mode, member.gets_signal) = mode(*tid);
         }
         self.changed.notify_all();
     }
@@ -203,6 +213,7 @@ impl Debug {
         state.is_off = true;
         state.stops = false;
         state.events.clear();
+        state.watches.clear();
         for member in state.threads.values_mut() {
             member.mode = Mode::Run;
         }
@@ -262,8 +273,12 @@ impl Debug {
         let mut state = self.lock();
         let is_first = state.threads.is_empty();
         let mode = if state.stops { Mode::Halt } else { Mode::Run };
-        let halted = None;
-        state.threads.insert(tid, Member { mode, halted });
+        let member = Member {
+            mode,
+            halted: None,
+            gets_signal: false,
+        };
+        state.threads.insert(tid, member);
         if is_first && state.stops {
             state.events.push_back(Event::Signal(tid, Signal::SIGTRAP));
             self.ring();

@@ -69,6 +69,8 @@ struct Thread<'a> {
     last_fault: LastFault,
     /// The debugger wants it to make one step.
     steps: bool,
+    /// The debugger watches memory: it makes nothing but steps.
+    watches: bool,
 }
 
 /// Runs the first thread of `process` on `vcpu` until the program ends.
@@ -104,6 +106,7 @@ fn drive(
         is_due: false,
         last_fault: LastFault::default(),
         steps: false,
+        watches: false,
     };
     if let Err(error) = thread.sit().and_then(|()| thread.run()) {
         process.end(&Ending::Machine(error.to_string()));
@@ -169,7 +172,7 @@ impl Thread<'_> {
                     self.has_stepped();
                 }
                 Exit::Fault(fault) => {
-                    if let Some(report) = self.judge(fault) {
+                    if let Some(report) = self.judge(fault)? {
                         self.dies(report.signal)?;
                         self.process.end(&Ending::Fault(Box::new(report)));
                         return Ok(());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use torov_calls::debug::Halted;
 use torov_vcpu::Registers;
+use torov_vcpu::extended::{UPPER, has_avx};
 
 /// Finds one of the general registers.
 type General = fn(&mut Registers) -> &mut u64;
@@ -26,7 +27,7 @@ enum Place {
 }
 
 /// Name, length in bytes, type and place of every register.
-fn all() -> Vec<(String, usize, &'static str, Place)> {
+fn all(avx: bool) -> Vec<(String, usize, &'static str, Place)> {
     use Place::{Base, Call, Fixed, Image, Tags};
     let mut all: Vec<(String, usize, &'static str, Place)> = Vec::new();
     let general: [(&str, &'static str, General); 17] = [
@@ -85,15 +86,24 @@ fn all() -> Vec<(String, usize, &'static str, Place)> {
     add("orig_rax", 8, "int64", Call);
     add("fs_base", 8, "int64", Base(0));
     add("gs_base", 8, "int64", Base(1));
+    for at in (0..16).filter(|_| avx) {
+        add(
+            &format!("ymm{at}h"),
+            16,
+            "uint128",
+            Image(UPPER + 16 * at, 16),
+        );
+    }
     all
 }
 
-/// The features of the description, with how many registers each has.
-const FEATURES: [(&str, usize); 4] = [
+/// The features of the description, with how many registers each has. The last is for processors that have it.
+const FEATURES: [(&str, usize); 5] = [
     ("org.gnu.gdb.i386.core", 40),
     ("org.gnu.gdb.i386.sse", 17),
     ("org.gnu.gdb.i386.linux", 1),
     ("org.gnu.gdb.i386.segments", 2),
+    ("org.gnu.gdb.i386.avx", 16),
 ];
 
 /// What the SSE registers can be seen as.
@@ -110,12 +120,17 @@ const VECTORS: &str = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>\
 
 /// The description that gdb asks for (GDB manual, G).
 pub(crate) fn description() -> String {
+    describe(has_avx())
+}
+
+fn describe(avx: bool) -> String {
     let mut text = "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target>\
                     <architecture>i386:x86-64</architecture><osabi>GNU/Linux</osabi>"
         .to_owned();
-    let registers = all();
+    let registers = all(avx);
     let mut rest = registers.as_slice();
-    for (name, count) in FEATURES {
+    let count = FEATURES.len() - usize::from(!avx);
+    for (name, count) in FEATURES.into_iter().take(count) {
         // Writing to a text cannot fail.
         let _ = write!(text, "<feature name=\"{name}\">");
         if name.ends_with("sse") {
@@ -138,7 +153,7 @@ pub(crate) fn description() -> String {
 
 /// All registers, one behind the other.
 pub(crate) fn read_all(halted: &mut Halted) -> Vec<u8> {
-    let all = all();
+    let all = all(has_avx());
     all.iter()
         .flat_map(|(_, len, _, place)| read(halted, *len, *place))
         .collect()
@@ -146,14 +161,14 @@ pub(crate) fn read_all(halted: &mut Halted) -> Vec<u8> {
 
 /// One of them, by its number.
 pub(crate) fn read_one(halted: &mut Halted, number: usize) -> Option<Vec<u8>> {
-    let all = all();
+    let all = all(has_avx());
     let (_, len, _, place) = all.get(number)?;
     Some(read(halted, *len, *place))
 }
 
 /// Changes all of them.
 pub(crate) fn write_all(halted: &mut Halted, mut bytes: &[u8]) {
-    for (_, len, _, place) in all() {
+    for (_, len, _, place) in all(has_avx()) {
         let Some((own, behind)) = bytes.split_at_checked(len) else {
             return;
         };
@@ -164,7 +179,7 @@ pub(crate) fn write_all(halted: &mut Halted, mut bytes: &[u8]) {
 
 /// Changes one; false if there is none of that number, or it has another length.
 pub(crate) fn write_one(halted: &mut Halted, number: usize, bytes: &[u8]) -> bool {
-    let all = all();
+    let all = all(has_avx());
     match all.get(number) {
         Some((_, len, _, place)) if *len == bytes.len() => {
             write(halted, bytes, *place);
@@ -200,8 +215,8 @@ fn write(halted: &mut Halted, bytes: &[u8], place: Place) {
         Place::Image(at, len) => {
             if let Some(place) = halted.extended.get_mut(at..at + len) {
                 place.copy_from_slice(&bytes[..len]);
-                // Whoever writes to them wants them to be there: x87 and SSE.
-                halted.extended[512] |= 3;
+                // Whoever writes to them wants them to be there: x87 and SSE, or AVX.
+                halted.extended[512] |= if at < UPPER { 3 } else { 4 };
             }
         }
         // Tags follow from what the registers hold; selectors are the monitor's.
@@ -219,28 +234,33 @@ fn tags(abridged: u8) -> u16 {
 mod tests {
     use torov_calls::debug::Halted;
 
-    use super::{FEATURES, all, description, read_all, read_one, tags, write_all, write_one};
+    use super::{FEATURES, all, describe, has_avx, read_all, read_one, tags, write_all, write_one};
 
-    fn halted() -> Halted {
+    fn halted(len: usize) -> Halted {
         Halted {
-            extended: (0..=255).cycle().take(576).collect(),
+            extended: (0..=255).cycle().take(len).collect(),
             ..Halted::default()
         }
     }
 
     #[test]
     fn every_register_belongs_to_a_feature() {
-        let count: usize = FEATURES.iter().map(|(_, count)| count).sum();
-        assert_eq!(all().len(), count);
-        let text = description();
-        assert_eq!(text.matches("<reg ").count(), count);
-        let len: usize = all().iter().map(|(_, len, ..)| len).sum();
-        assert_eq!(read_all(&mut halted()).len(), len);
+        for (avx, image) in [(false, 576), (true, 832)] {
+            let count: usize = FEATURES.iter().map(|(_, count)| count).sum();
+            let count = if avx { count } else { count - 16 };
+            assert_eq!(all(avx).len(), count);
+            let text = describe(avx);
+            assert_eq!(text.matches("<reg ").count(), count);
+            let len: usize = all(avx).iter().map(|(_, len, ..)| len).sum();
+            if avx == has_avx() {
+                assert_eq!(read_all(&mut halted(image)).len(), len);
+            }
+        }
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let mut halted = halted();
+        let mut halted = halted(832);
         let mut bytes = read_all(&mut halted);
         bytes[16 * 8] = 0x42;
         write_all(&mut halted, &bytes);
@@ -249,6 +269,13 @@ mod tests {
         assert!(write_one(&mut halted, xmm1, &[7; 16]) && !write_one(&mut halted, xmm1, &[7; 8]));
         assert_eq!(read_one(&mut halted, xmm1), Some(vec![7; 16]));
         assert_eq!(halted.extended[176..192], [7; 16]);
+        let ymm2h = 62;
+        halted.extended[512] = 3;
+        assert_eq!(write_one(&mut halted, ymm2h, &[8; 16]), has_avx());
+        if has_avx() {
+            assert_eq!(halted.extended[512], 7);
+            assert_eq!(halted.extended[608..624], [8; 16]);
+        }
         assert_eq!(read_one(&mut halted, 99), None);
         write_all(&mut halted, &[1, 2]);
     }

@@ -118,6 +118,7 @@ impl Session {
                 return Ok(false);
             }
             Event::Breakpoint(tid) => (tid, format!("T05swbreak:;thread:{tid:x};")),
+            Event::Watchpoint(tid, at) => (tid, format!("T05watch:{at:x};thread:{tid:x};")),
             Event::Signal(tid, signal) => {
                 let number = gdb_number(signal);
                 (tid, format!("T{number:02x}thread:{tid:x};"))
@@ -204,8 +205,11 @@ impl Session {
                 "OK".into()
             }
             b'T' => done(self.thread(rest).map(drop)),
-            b'c' | b'C' => self.resume(&[(Mode::Run, None)]),
-            b's' | b'S' => self.resume(&[(Mode::Step, Some(self.current)), (Mode::Run, None)]),
+            b'c' | b'C' => self.resume(&[(Mode::Run, *letter == b'C', None)]),
+            b's' | b'S' => {
+                let current = (Mode::Step, *letter == b'S', Some(self.current));
+                self.resume(&[current, (Mode::Run, false, None)])
+            }
             b'v' => self.verb(rest),
             b'k' => {
                 self.process.end(&Ending::Signal(Signal::SIGKILL));
@@ -213,13 +217,20 @@ impl Session {
             }
             b'D' => Answer::Farewell,
             b'Q' if rest == b"StartNoAckMode" => "OK".into(),
+            b'Q' => match rest.strip_prefix(b"PassSignals:") {
+                Some(list) => {
+                    self.debug.pass_over(signals(list));
+                    "OK".into()
+                }
+                None => "".into(),
+            },
             _ => "".into(),
         }
     }
 
     fn question(&self, text: &[u8]) -> Answer {
         const PLEASE: &str = "PacketSize=4000;qXfer:features:read+;qXfer:auxv:read+;\
-                              vContSupported+;swbreak+;QStartNoAckMode+";
+                              vContSupported+;swbreak+;QStartNoAckMode+;QPassSignals+";
         if text.starts_with(b"Supported") {
             return PLEASE.into();
         }
@@ -258,27 +269,28 @@ impl Session {
         for action in actions.split(|byte| *byte == b';') {
             let (what, whom) =
                 split(action, b':').map_or((action, None), |(what, whom)| (what, Some(whom)));
-            let mode = match what.first() {
-                Some(b'c' | b'C') => Mode::Run,
-                Some(b's' | b'S') => Mode::Step,
+            let (mode, passes) = match what.first() {
+                Some(letter @ (b'c' | b'C')) => (Mode::Run, *letter == b'C'),
+                Some(letter @ (b's' | b'S')) => (Mode::Step, *letter == b'S'),
                 _ => return "E16".into(),
             };
             let tid = match whom {
                 None | Some(b"-1") => None,
                 Some(digits) => number(digits).and_then(|tid| i32::try_from(tid).ok()),
             };
-            modes.push((mode, tid));
+            modes.push((mode, passes, tid));
         }
         self.resume(&modes)
     }
 
-    /// Lets the threads go on: for each the first of `modes` holds that means it.
-    fn resume(&mut self, modes: &[(Mode, Option<i32>)]) -> Answer {
+    /// Lets the threads go on: for each the first of `modes` holds that means it. The middle says whether it gets the signal
+    /// that it stopped for.
+    fn resume(&mut self, modes: &[(Mode, bool, Option<i32>)]) -> Answer {
         self.runs = true;
         self.debug.resume(|tid| {
             let mut modes = modes.iter();
-            let mode = modes.find(|(_, whom)| whom.is_none_or(|whom| whom == tid));
-            mode.map_or(Mode::Halt, |(mode, _)| *mode)
+            let mode = modes.find(|(.., whom)| whom.is_none_or(|whom| whom == tid));
+            mode.map_or((Mode::Halt, false), |(mode, passes, _)| (*mode, *passes))
         });
         Answer::Later
     }
@@ -325,19 +337,23 @@ impl Session {
         self.process.memory().load(number(at)?, &value).ok()
     }
 
-    /// Breakpoints in software; there are no others.
+    /// Breakpoints in software, and watchpoints for what is written; there are no others.
     fn breakpoint(&self, text: &[u8], add: bool) -> Answer {
         let mut parts = text.split(|byte| *byte == b',');
-        if parts.next() != Some(b"0") {
-            return "".into();
-        }
-        let Some(at) = parts.next().and_then(number) else {
+        let kind = parts.next();
+        let (Some(at), Some(len)) = (parts.next().and_then(number), parts.next().and_then(number))
+        else {
             return "E16".into();
         };
-        let changed = if add {
-            self.debug.add_breakpoint(&self.process, at)
-        } else {
-            self.debug.remove_breakpoint(&self.process, at)
+        let changed = match (kind, add) {
+            (Some(b"0"), true) => self.debug.add_breakpoint(&self.process, at),
+            (Some(b"0"), false) => self.debug.remove_breakpoint(&self.process, at),
+            (Some(b"2"), true) => self.debug.add_watchpoint(&self.process, at, len),
+            (Some(b"2"), false) => {
+                self.debug.remove_watchpoint(at, len);
+                Ok(())
+            }
+            _ => return "".into(),
         };
         done(changed.ok())
     }
@@ -383,6 +399,19 @@ fn piece(whole: &[u8], range: &[u8]) -> Answer {
     let mut bytes = vec![letter];
     bytes.extend(&rest[..len.min(rest.len())]);
     Answer::Bytes(bytes)
+}
+
+/// The signals of a list of gdb's numbers, a bit for each.
+fn signals(list: &[u8]) -> u64 {
+    let numbers: Vec<u64> = list
+        .split(|byte| *byte == b';')
+        .filter_map(number)
+        .collect();
+    let wanted = (1..=64).filter(|signal| {
+        let signal = Signal::new(*signal);
+        signal.is_some_and(|signal| numbers.contains(&gdb_number(signal).into()))
+    });
+    wanted.fold(0, |all, signal| all | 1 << (signal - 1))
 }
 
 /// gdb numbers signals as an old Unix did.

@@ -8,6 +8,8 @@ use std::arch::x86_64::__cpuid_count as cpuid_count;
 
 use kvm_bindings::{KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
 
+use crate::extended;
+
 /// The bits of XCR0 that a guest may have: x87, SSE, AVX, AVX-512.
 const STATES: u64 = 0xe7;
 const AVX: u64 = 0x07;
@@ -67,6 +69,14 @@ pub fn leaves(states: u64) -> Vec<kvm_cpuid_entry2> {
         ),
     ];
     leaves[2].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+    if states != 0 {
+        // Beyond the highest leaf of leaf 0, so that no library looks at it: it is for KVM, which takes no other XCR0.
+        let [low, high] = [states, states >> 32].map(torov_abi::word::low);
+        let len = torov_abi::word::low(torov_abi::word::wide(extended::len(states)));
+        let mut parts = no_index(0xd, [low, len, len, high]);
+        parts.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+        leaves.push(parts);
+    }
     leaves
 }
 

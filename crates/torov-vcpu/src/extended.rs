@@ -12,8 +12,16 @@ use std::arch::x86_64::__cpuid_count as cpuid_count;
 const HEADER: usize = 512;
 /// Where the other parts begin.
 const PARTS: usize = 576;
+/// Where the upper halves of the AVX registers are, of 16 bytes each.
+pub const UPPER: usize = PARTS;
 /// Bits of MXCSR that a processor takes.
 const MXCSR_MASK: u32 = 0xffff;
+
+/// Whether a program has AVX registers. Where a machine has them not, an image is too short for them.
+#[must_use]
+pub fn has_avx() -> bool {
+    crate::cpuid::offered_states() & 4 != 0
+}
 
 /// How many bytes an image has for the parts of `states`, as in XCR0.
 #[must_use]

@@ -126,10 +126,7 @@ impl Machine for KvmMachine {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let desk = tables::desk(&memory, index).map_err(|error| VcpuError(error.to_string()))?;
         let mut fd = self.vm.create_vcpu(index).map_err(failed("a processor"))?;
-        let states = enable_states(&fd);
-        let leaves = CpuId::from_entries(&cpuid::leaves(states));
-        let leaves = leaves.map_err(|error| VcpuError(format!("{error:?}")))?;
-        fd.set_cpuid2(&leaves).map_err(failed("the CPUID leaves"))?;
+        let states = enable_states(&fd)?;
         set_msrs(
             &fd,
             &[
@@ -167,10 +164,14 @@ fn failed(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> VcpuError {
     move |error| VcpuError(format!("KVM refuses {what}: {error}"))
 }
 
-/// Sets XCR0 to what the host offers and returns it, or 0 if it takes nothing.
-fn enable_states(fd: &VcpuFd) -> u64 {
+/// Tells the guest by `cpuid` what the host offers, sets XCR0 to it and returns it, or 0 if it takes nothing. The leaves come
+/// first: KVM takes only what they say.
+fn enable_states(fd: &VcpuFd) -> Result<u64, VcpuError> {
     let offered = cpuid::offered_states();
-    for states in [offered, offered & 7] {
+    for states in [offered, offered & 7, 0] {
+        let leaves = CpuId::from_entries(&cpuid::leaves(states));
+        let leaves = leaves.map_err(|error| VcpuError(format!("{error:?}")))?;
+        fd.set_cpuid2(&leaves).map_err(failed("the CPUID leaves"))?;
         let mut xcrs = kvm_xcrs {
             nr_xcrs: 1,
             ..kvm_xcrs::default()
@@ -180,11 +181,11 @@ fn enable_states(fd: &VcpuFd) -> u64 {
             reserved: 0,
             value: states,
         };
-        if states != 0 && fd.set_xcrs(&xcrs).is_ok() {
-            return states;
+        if states == 0 || fd.set_xcrs(&xcrs).is_ok() {
+            return Ok(states);
         }
     }
-    0
+    Ok(0)
 }
 
 fn set_msrs(fd: &VcpuFd, values: &[(u32, u64)]) -> Result<(), VcpuError> {

@@ -1,8 +1,10 @@
-// To be looked at with gdb: a variable, a function, threads, vector registers, a crash.
+// To be looked at with gdb: a variable, a function, threads, vector registers, a crash, and one that is mended.
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 volatile int counter = 40;
@@ -26,6 +28,9 @@ __attribute__((noinline)) static void *spin(void *argument) {
 
 __attribute__((noinline)) void crash(volatile int *where) { *where = 1; }
 
+static int *page;
+static void mend(int number) { mprotect(page, 4096, number ? PROT_READ | PROT_WRITE : PROT_NONE); }
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     pthread_t thread;
@@ -42,6 +47,11 @@ int main(int argc, char **argv) {
         spin(NULL);
     }
     if (!strcmp(what, "crash")) crash(NULL);
+    if (!strcmp(what, "mend")) {
+        page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        signal(SIGSEGV, mend);
+        crash(page);
+    }
     fraction = half(fraction);
     int sum = add(counter, 2);
     printf("%d %g\n", sum, fraction);

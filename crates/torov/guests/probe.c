@@ -356,6 +356,25 @@ static void *spell(void *argument) {
     return NULL;
 }
 
+// A handler that uses the wide registers leaves those of the program as they were.
+static void clobber(int signal) {
+    (void)signal;
+    __asm__ volatile("vpxor %%ymm15, %%ymm15, %%ymm15" ::: "memory");
+}
+
+static void wide(void) {
+    static const long before[4] = {1, 2, 3, 4};
+    long after[4] = {0};
+    if (!__builtin_cpu_supports("avx2")) return;
+    CHECK(signal(SIGUSR1, clobber) != SIG_ERR);
+    long result = SYS_tkill;
+    __asm__ volatile("vmovdqu (%2), %%ymm15\n\tsyscall\n\tvmovdqu %%ymm15, (%3)\n\tvzeroupper"
+                     : "+a"(result)
+                     : "D"((long)gettid()), "r"(before), "r"(after), "S"((long)SIGUSR1)
+                     : "rcx", "r11", "memory");
+    CHECK(result == 0 && !memcmp(before, after, sizeof after));
+}
+
 // Uses more stack than there is.
 __attribute__((noinline)) static int deep(int level) {
     volatile char frame[4096];
@@ -414,6 +433,7 @@ int main(int argc, char **argv) {
         spell(NULL);
         CHECK(pthread_create(&thread, NULL, spell, NULL) == 0 && pthread_join(thread, NULL) == 0);
     }
+    if (!strcmp(what, "wide")) wide();
     if (!strcmp(what, "robust")) robust();
     if (!strcmp(what, "reuse")) reuse();
     if (!strcmp(what, "races")) races();

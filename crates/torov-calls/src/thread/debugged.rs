@@ -4,7 +4,7 @@ use torov_abi::Signal;
 use torov_vcpu::{Exit, Fault, VcpuError};
 
 use super::Thread;
-use crate::debug::{Event, Halted};
+use crate::debug::{Event, Halted, TRAP};
 
 const DEBUG: u8 = 1;
 const BREAKPOINT: u8 = 3;
@@ -31,6 +31,11 @@ impl Thread<'_> {
             }
             self.steps = steps;
         }
+        self.watches = debug.watches();
+        // A handler begins without it.
+        if self.watches || self.steps {
+            self.vcpu.registers_mut().rflags |= TRAP;
+        }
         Ok(())
     }
 
@@ -41,7 +46,9 @@ impl Thread<'_> {
         };
         let at = self.vcpu.registers().rip;
         match exit {
-            Exit::Fault(Fault { vector: DEBUG, .. }) if self.steps => {
+            Exit::Fault(Fault { vector: DEBUG, .. }) => {
+                // Without a wish it is left from before, by way of a frame of a signal.
+                self.vcpu.registers_mut().rflags &= !TRAP;
                 self.has_stepped();
                 true
             }
@@ -59,10 +66,29 @@ impl Thread<'_> {
 
     /// The step is made: an instruction, or a call.
     pub(super) fn has_stepped(&mut self) {
-        if let Some(debug) = self.process.debug.clone().filter(|_| self.steps) {
+        let Some(debug) = self.process.debug.clone() else {
+            return;
+        };
+        let changed = self.watches && debug.compare(self.process, self.tid);
+        if self.steps {
             self.steps = false;
-            debug.tell(self.process, Event::Signal(self.tid, Signal::SIGTRAP));
+            // One stop for both.
+            if !changed {
+                debug.tell(self.process, Event::Signal(self.tid, Signal::SIGTRAP));
+            }
         }
+    }
+
+    /// Stops before a handler gets the signal of a fault, if the debugger wishes it; false if none is to get it.
+    pub(super) fn may_handle(&mut self, signal: Signal) -> Result<bool, VcpuError> {
+        let Some(debug) = self.process.debug.clone() else {
+            return Ok(true);
+        };
+        if !debug.tell_of_fault(self.process, self.tid, signal) {
+            return Ok(true);
+        }
+        self.halt()?;
+        Ok(debug.was_passed(self.tid))
     }
 
     /// Stops before the thread dies of a signal.

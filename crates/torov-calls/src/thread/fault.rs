@@ -2,7 +2,7 @@
 
 use torov_abi::Signal;
 use torov_memory::{Access, MemoryFault};
-use torov_vcpu::{Fault, Registers};
+use torov_vcpu::{Fault, Registers, VcpuError};
 
 use super::Thread;
 use crate::ending::FaultReport;
@@ -19,7 +19,7 @@ const BUS_ADRALN: i32 = 1;
 
 impl Thread<'_> {
     /// Decides about an exception: `None` if the instruction can be tried again, or a handler is to run.
-    pub(super) fn judge(&mut self, fault: Fault) -> Option<FaultReport> {
+    pub(super) fn judge(&mut self, fault: Fault) -> Result<Option<FaultReport>, VcpuError> {
         let registers = *self.vcpu.registers();
         let (signal, what, code, address) = if fault.vector == 14 {
             match self
@@ -27,7 +27,7 @@ impl Thread<'_> {
                 .memory
                 .fault(fault.address, access(fault.error))
             {
-                Ok(()) => return None,
+                Ok(()) => return Ok(None),
                 Err(cause) => {
                     let code = match cause {
                         MemoryFault::Unmapped => SEGV_MAPERR,
@@ -53,16 +53,16 @@ impl Thread<'_> {
             code,
             words: [address, 0],
         };
-        if self.process.signals.has_handler(self.tid, signal)
-            && self
-                .process
-                .signals
-                .send(To::Thread(self.tid), info)
-                .is_ok()
-        {
-            return None;
+        if self.process.signals.has_handler(self.tid, signal) {
+            if !self.may_handle(signal)? {
+                return Ok(None);
+            }
+            let sent = self.process.signals.send(To::Thread(self.tid), info);
+            if sent.is_ok() {
+                return Ok(None);
+            }
         }
-        Some(self.report(signal, what))
+        Ok(Some(self.report(signal, what)))
     }
 
     /// What is known of a thread that ends the program.

@@ -1,5 +1,6 @@
 //! The real gdb, looking at programs in virtual machines.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
@@ -9,6 +10,12 @@ pub(crate) const CASES: &[Case] = &[
     ("gdb_stops_steps_and_changes", gdb_stops_steps_and_changes),
     ("gdb_sees_threads", gdb_sees_threads),
     ("gdb_sees_a_crash", gdb_sees_a_crash),
+    ("gdb_watches_memory", gdb_watches_memory),
+    ("gdb_sees_wide_registers", gdb_sees_wide_registers),
+    (
+        "gdb_sees_faults_before_their_handlers",
+        gdb_sees_faults_before_their_handlers,
+    ),
     ("gdb_opens_a_core_file", gdb_opens_a_core_file),
     ("gdb_stops_what_runs", gdb_stops_what_runs),
     (
@@ -171,6 +178,67 @@ fn gdb_sees_a_crash() {
         ],
     );
     assert_eq!(status, Some(139), "{said}");
+}
+
+fn gdb_sees_wide_registers() {
+    let processor = fs::read_to_string("/proc/cpuinfo").expect("Linux tells of it");
+    if !has_gdb() || !processor.contains(" avx ") {
+        return;
+    }
+    let commands = [
+        "break half",
+        "continue",
+        "set var $ymm9.v8_int32[7] = 4711",
+        "stepi 3",
+        "print $ymm9.v8_int32",
+        "delete",
+        "continue",
+    ];
+    let (said, text, status) = session(":0", &[], &commands);
+    holds(&said, &["4711}"]);
+    assert_eq!((status, text.as_str()), (Some(3), "42 0.75\n"), "{said}");
+}
+
+fn gdb_watches_memory() {
+    if !has_gdb() {
+        return;
+    }
+    for (words, old, new, end) in [
+        (&[][..], "Old value = 40", "New value = 42", "42 0.75\n"),
+        (&["threads"], "Old value = 40", "New value = 3", "5 0.75\n"),
+    ] {
+        let commands = [
+            "break main",
+            "continue",
+            "watch counter",
+            "continue",
+            "backtrace 1",
+            "delete",
+            "continue",
+        ];
+        let (said, text, status) = session(":0", words, &commands);
+        holds(&said, &["atchpoint 2: counter", old, new, "#0  add ("]);
+        assert_eq!((status, text.as_str()), (Some(3), end), "{said}");
+    }
+}
+
+fn gdb_sees_faults_before_their_handlers() {
+    if !has_gdb() {
+        return;
+    }
+    let commands = ["continue", "backtrace", "continue"];
+    let (said, text, status) = session(":0", &["mend"], &commands);
+    holds(&said, &["SIGSEGV", "#0  crash (", "in main"]);
+    assert_eq!((status, text.as_str()), (Some(3), "42 0.75\n"), "{said}");
+    let commands = ["handle SIGSEGV nostop noprint pass", "continue"];
+    let (said, text, status) = session(":0", &["mend"], &commands);
+    holds(&said, &["exited with code 03"]);
+    assert_eq!((status, text.as_str()), (Some(3), "42 0.75\n"), "{said}");
+    // Without the signal the same instruction fails again.
+    let commands = ["continue", "signal 0", "continue"];
+    let (said, _, status) = session(":0", &["mend"], &commands);
+    assert_eq!(said.matches("received signal SIGSEGV").count(), 2, "{said}");
+    assert_eq!(status, Some(3), "{said}");
 }
 
 fn gdb_opens_a_core_file() {

@@ -7,6 +7,10 @@ use crate::harness::{Case, check, check_error, guest, run, start};
 
 pub(crate) const CASES: &[Case] = &[
     (
+        "handlers_leave_wide_registers_alone",
+        handlers_leave_wide_registers_alone,
+    ),
+    (
         "signals_are_as_linux_delivers_them",
         signals_are_as_linux_delivers_them,
     ),
@@ -81,4 +85,12 @@ fn signals_from_outside_reach_the_program() {
     // What has no default but to be ignored does nothing: the next one ends it.
     let (status, ..) = interrupt(&["wait"], "-KILL");
     assert_eq!(status.code(), None);
+}
+
+fn handlers_leave_wide_registers_alone() {
+    check(
+        &run(&["run", "-a", "@signals"], &guest("probe.c"), &["wide"]),
+        0,
+        "ok\n",
+    );
 }
