@@ -14,6 +14,7 @@
 //! the ways in and out share. See decision 23.
 
 mod autoconf;
+mod chain;
 mod edge;
 mod header;
 mod messages;
@@ -110,7 +111,7 @@ impl Ipv6 {
         match header.protocol {
             PROTOCOL_TCP => self.take_segment(stack, now, bytes, &header),
             _ => {
-                let datagram = &bytes[PAYLOAD..header.end];
+                let datagram = &bytes[header.start..header.end];
                 let len = datagram
                     .get(4..6)
                     .map(|len| usize::from(packet::be16(len, 0)));
@@ -136,7 +137,7 @@ impl Ipv6 {
         frame: &[u8],
         header: &Header,
     ) -> Result<(), DropReason> {
-        let tcp = &frame[PAYLOAD..header.end];
+        let tcp = &frame[header.start..header.end];
         let len = ETHERNET_LEN + IPV4_LEN + tcp.len();
         if len > usize::from(u16::MAX) {
             return Err(DropReason::Truncated);
@@ -209,14 +210,15 @@ impl Ipv6 {
         frame: &[u8],
         header: &Header,
     ) -> Result<(), DropReason> {
-        let icmp = &frame[PAYLOAD..header.end];
+        let icmp = &frame[header.start..header.end];
         if icmp.len() < 8 {
             return Err(DropReason::Truncated);
         }
         let kind = icmp[0];
         if (messages::ROUTER_SOLICITATION..=messages::NEIGHBOUR_ADVERTISEMENT).contains(&kind) {
-            // RFC 4861, 6.1 and 7.1: no router has passed it on.
-            if header.hop_limit != messages::NEIGHBOURS_ONLY || icmp[1] != 0 {
+            // RFC 4861, 6.1 and 7.1: no router has passed it on. With other headers before it, it is to slip by a guard (RFC 7113).
+            let is_plain = header.start == PAYLOAD && icmp[1] == 0;
+            if header.hop_limit != messages::NEIGHBOURS_ONLY || !is_plain {
                 return Err(DropReason::BadIpHeader);
             }
             self.take_discovery(now, header, icmp)?;

@@ -53,6 +53,7 @@ impl Edge {
             target: peer.remote,
             protocol: PROTOCOL_TCP,
             hop_limit: 64,
+            start: PAYLOAD,
             end: len + LONGER,
         };
         header::write(bytes, &header);

@@ -2,6 +2,7 @@
 
 use core::net::Ipv6Addr;
 
+use super::chain;
 use crate::checksum;
 use crate::packet::{ETHERNET_LEN, be16};
 use crate::stats::DropReason;
@@ -12,8 +13,6 @@ pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
 pub(super) const IPV6_LEN: usize = 40;
 /// Where the payload lies in a frame.
 pub(super) const PAYLOAD: usize = ETHERNET_LEN + IPV6_LEN;
-/// A fragment's.
-const PROTOCOL_FRAGMENT: u8 = 44;
 /// The machines of a link, and its routers.
 pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 pub(super) const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
@@ -25,6 +24,8 @@ pub(super) struct Header {
     pub(super) target: Ipv6Addr,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    /// Where what it carries begins in the frame, behind all other headers.
+    pub(super) start: usize,
     /// Where the packet ends in the frame.
     pub(super) end: usize,
 }
@@ -32,7 +33,7 @@ pub(super) struct Header {
 /// Reads the header of a frame and checks its lengths and its source.
 ///
 /// # Errors
-/// Says why the packet is to be dropped. Extension headers are not read: their packets find no socket.
+/// Says why the packet is to be dropped.
 pub(super) fn parse(frame: &[u8]) -> Result<Header, DropReason> {
     let packet = frame.get(ETHERNET_LEN..).ok_or(DropReason::Truncated)?;
     let ip: &[u8; IPV6_LEN] = packet.first_chunk().ok_or(DropReason::Truncated)?;
@@ -43,20 +44,20 @@ pub(super) fn parse(frame: &[u8]) -> Result<Header, DropReason> {
     if end > frame.len() {
         return Err(DropReason::Truncated);
     }
-    let header = Header {
+    let mut header = Header {
         source: address(ip, 8),
         target: address(ip, 24),
         protocol: ip[6],
         hop_limit: ip[7],
+        start: PAYLOAD,
         end,
     };
     let is_mapped = header.source.to_ipv4_mapped().is_some();
     if header.source.is_multicast() || header.source.is_loopback() || is_mapped {
         return Err(DropReason::BadSource);
     }
-    if header.protocol == PROTOCOL_FRAGMENT {
-        return Err(DropReason::Fragment);
-    }
+    let (protocol, at) = chain::walk(&frame[PAYLOAD..end], header.protocol)?;
+    (header.protocol, header.start) = (protocol, PAYLOAD + at);
     Ok(header)
 }
 
@@ -80,9 +81,9 @@ pub(super) fn pseudo_header(source: Ipv6Addr, target: Ipv6Addr, protocol: u8, le
 
 /// Whether the payload of a frame, which contains its own checksum, adds up.
 pub(super) fn adds_up(frame: &[u8], header: &Header) -> bool {
-    let len = header.end - PAYLOAD;
+    let len = header.end - header.start;
     let start = pseudo_header(header.source, header.target, header.protocol, len);
-    checksum::adds_up(start, &frame[PAYLOAD..header.end])
+    checksum::adds_up(start, &frame[header.start..header.end])
 }
 
 /// Puts the checksum of the payload of a frame into its place, `at` bytes behind the header.

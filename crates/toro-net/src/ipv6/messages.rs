@@ -159,6 +159,7 @@ pub(super) fn frame(source: Ipv6Addr, target: Ipv6Addr, hop_limit: u8, icmp: &[u
         target,
         protocol: PROTOCOL_ICMPV6,
         hop_limit,
+        start: PAYLOAD,
         end: frame.len(),
     };
     header::write(&mut frame, &header);
@@ -213,6 +214,7 @@ pub(super) fn report_membership(source: Ipv6Addr, address: Ipv6Addr) -> Vec<u8> 
         target,
         protocol: 0,
         hop_limit: 1,
+        start: PAYLOAD,
         end: frame.len(),
     };
     header::write(&mut frame, &header);

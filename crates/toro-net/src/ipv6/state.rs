@@ -207,6 +207,7 @@ impl Outlet for RefCell<State> {
             target,
             protocol,
             hop_limit: 64,
+            start: PAYLOAD,
             end: frame.len(),
         };
         header::write(&mut frame, &header);

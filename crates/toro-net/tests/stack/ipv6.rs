@@ -278,6 +278,55 @@ fn pings_are_answered_and_asked() {
     world.stack.end_ping(&id);
 }
 
+/// The same packet with a header of `kind` before what it carries.
+fn with_header(kind: u8, body: [u8; 6], mut frame: Vec<u8>) -> Vec<u8> {
+    let next = std::mem::replace(&mut frame[20], kind);
+    let len = u16::from_be_bytes([frame[18], frame[19]]) + 8;
+    frame[18..20].copy_from_slice(&len.to_be_bytes());
+    frame.splice(54..54, [&[next, 0], &body[..]].concat());
+    frame
+}
+
+#[test]
+fn headers_for_others_are_walked_past() {
+    let mut world = World::routed();
+    let padding = [1, 4, 0, 0, 0, 0];
+    let question = [&[128, 0, 0, 0, 1, 2, 3, 4][..], b"are you there"].concat();
+    let ping = || icmp(9, (FAR, ROUTER_MAC), GLOBAL, &question);
+    let plain = world.give(ping());
+    for kind in [0, 60] {
+        let sent = world.give(with_header(kind, padding, ping()));
+        assert_eq!((sent.len(), &sent[0].payload), (1, &plain[0].payload));
+    }
+    let any = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80);
+    world.stack.bind(any).unwrap();
+    let syn = segment(PEER, [4000, 80], [100, 0], 2, &[2, 4, 5, 0xb4]);
+    let sent = world.give(with_header(60, padding, syn));
+    let answered = sent
+        .iter()
+        .any(|sent| sent.protocol == 6 && sent.payload[13] == 0x12);
+    assert!(answered, "{sent:?}");
+
+    let (none, before) = (world.drops(), world.dropped(DropReason::BadIpHeader));
+    assert_eq!(none, before);
+    let unknown = with_header(60, [0xc2, 4, 0, 0, 0, 0], ping());
+    assert!(world.give(unknown).is_empty());
+    // Neighbours have no reason to say more than that.
+    let asked = icmp(
+        255,
+        (PEER, PEER_MAC),
+        OWN,
+        &neighbour(135, 0, OWN, 1, PEER_MAC),
+    );
+    assert!(
+        world
+            .give(with_header(0, padding, asked.clone()))
+            .is_empty()
+    );
+    assert_eq!(world.dropped(DropReason::BadIpHeader), before + 2);
+    assert_eq!(world.give(asked).len(), 1);
+}
+
 #[test]
 fn datagrams_go_both_ways_and_wait_for_the_station() {
     let (mut world, _) = World::new();
