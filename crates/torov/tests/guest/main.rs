@@ -14,6 +14,7 @@ mod harness;
 mod machine;
 mod network;
 mod programs;
+mod ring;
 mod signals;
 mod snapshots;
 mod storm;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if harness::is_long() {
-        return harness::main(&[machine::LONG, storm::LONG].concat());
+        return harness::main(&[machine::LONG, storm::LONG, ring::LONG].concat());
     }
     let cases = [
         machine::CASES,
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         files::CASES,
         network::CASES,
         programs::CASES,
+        ring::CASES,
         signals::CASES,
         snapshots::CASES,
         storm::CASES,
