@@ -58,6 +58,32 @@ pub struct FaultReport {
     pub areas: Vec<Area>,
 }
 
+/// What a thread had in its registers when the program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// The thread.
+    pub tid: i32,
+    /// Its general registers.
+    pub registers: Registers,
+    /// The image of the others, as XSAVE has it, as far as it could be had.
+    pub extended: Vec<u8>,
+    /// The bases of `fs` and `gs`.
+    pub bases: [u64; 2],
+}
+
+impl FaultReport {
+    /// What the thread that failed had.
+    #[must_use]
+    pub fn remains(&self) -> Remains {
+        Remains {
+            tid: self.tid,
+            registers: self.registers,
+            extended: self.extended.clone(),
+            bases: self.bases,
+        }
+    }
+}
+
 impl fmt::Display for FaultReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} (thread {})", self.signal, self.what, self.tid)?;

@@ -27,7 +27,7 @@ pub mod thread;
 pub use self::clock::Clock;
 pub use self::descriptors::{Class, Descriptor, Descriptors};
 pub use self::dispatch::is_supported;
-pub use self::ending::{Ending, FaultReport};
+pub use self::ending::{Ending, FaultReport, Remains};
 pub use self::frozen::{Frozen, Open, What};
 pub use self::mounts::Mounts;
 pub use self::process::{Limits, Observer, Process, Settings};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use torov_abi::{Call, Errno, Signal};
@@ -15,7 +15,7 @@ use torov_vcpu::{Machine, Vcpu};
 use crate::clock::Clock;
 use crate::debug::Debug;
 use crate::descriptors::Descriptors;
-use crate::ending::Ending;
+use crate::ending::{Ending, Remains};
 use crate::frozen::Frozen;
 use crate::mounts::Mounts;
 use crate::pace::Pace;
@@ -55,6 +55,11 @@ pub trait Observer: Send + Sync {
     fn frozen(&self, process: &Process, frozen: &Frozen) -> Result<(), String> {
         let _ = (process, frozen);
         Err("nobody keeps it".to_owned())
+    }
+
+    /// Whether what threads have in their registers at the end is of interest: [`Process::remains`].
+    fn wants_remains(&self) -> bool {
+        false
     }
 
     /// The program has ended. The last thing that happens, once.
@@ -142,6 +147,9 @@ pub struct Process {
     pub(crate) threads: AtomicUsize,
     pub(crate) spares: Mutex<Vec<Box<dyn Vcpu>>>,
     ended: AtomicBool,
+    /// What threads had when the program ended, and when another has told.
+    remains: Mutex<Vec<Remains>>,
+    told: Condvar,
     /// Rights that new files do not get (umask(2)).
     mask: AtomicU32,
     pub(crate) ring: Option<Ring>,
@@ -189,6 +197,8 @@ impl Process {
             threads: AtomicUsize::new(0),
             spares: Mutex::default(),
             ended: AtomicBool::new(false),
+            remains: Mutex::default(),
+            told: Condvar::new(),
             mask: AtomicU32::new(0o022),
             ring,
             clock: settings.clock,
@@ -282,6 +292,45 @@ impl Process {
             }
             self.observer.ended(self, ending);
         }
+    }
+
+    /// Keeps what a thread has when it finds that the program is over.
+    pub(crate) fn keep_remains(&self, tid: i32, vcpu: &dyn Vcpu) {
+        if !self.is_over() || !self.observer.wants_remains() {
+            return;
+        }
+        let remains = Remains {
+            tid,
+            registers: *vcpu.registers(),
+            extended: vcpu.extended().unwrap_or_default(),
+            bases: vcpu.bases().unwrap_or_default(),
+        };
+        let mut all = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(remains);
+        self.told.notify_all();
+    }
+
+    /// A thread has gone that may be waited for.
+    pub(crate) fn has_left(&self) {
+        let all = self.remains.lock();
+        self.told.notify_all();
+        drop(all);
+    }
+
+    /// What all threads but `but` have in their registers, now that the program has ended: they are stopped, and waited for,
+    /// but not for ever. For the observer, on the thread that `but` is.
+    #[must_use]
+    pub fn remains(&self, but: i32) -> Vec<Remains> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        self.signals.raise_all();
+        let all = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = |all: &mut Vec<Remains>| {
+            let mut threads = self.signals.threads().into_iter();
+            threads.any(|tid| tid != but && all.iter().all(|known| known.tid != tid))
+        };
+        let waited = self.told.wait_timeout_while(all, PATIENCE, is_missing);
+        let (all, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        all.clone()
     }
 
     /// Takes what has come from outside, such as SIGTERM, for the program's.

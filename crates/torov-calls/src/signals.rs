@@ -172,6 +172,15 @@ impl Signals {
         self.lock().threads.iter().any(|member| member.tid == tid)
     }
 
+    /// The numbers of the threads.
+    pub(crate) fn threads(&self) -> Vec<i32> {
+        self.lock()
+            .threads
+            .iter()
+            .map(|member| member.tid)
+            .collect()
+    }
+
     /// The action for `signal`.
     pub(crate) fn action(&self, signal: Signal) -> Action {
         self.lock().actions[usize::from(signal.number())]

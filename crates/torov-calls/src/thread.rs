@@ -111,6 +111,7 @@ fn drive(
     if let Err(error) = thread.sit().and_then(|()| thread.run()) {
         process.end(&Ending::Machine(error.to_string()));
     }
+    process.keep_remains(tid, thread.vcpu.as_ref());
     thread.leave();
     drop(attached);
     // What comes from outside is for the threads that are left.

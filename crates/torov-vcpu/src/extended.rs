@@ -14,6 +14,8 @@ const HEADER: usize = 512;
 const PARTS: usize = 576;
 /// Where the upper halves of the AVX registers are, of 16 bytes each.
 pub const UPPER: usize = PARTS;
+/// Where they end.
+const AVX_END: usize = UPPER + 16 * 16;
 /// Bits of MXCSR that a processor takes.
 const MXCSR_MASK: u32 = 0xffff;
 
@@ -21,6 +23,26 @@ const MXCSR_MASK: u32 = 0xffff;
 #[must_use]
 pub fn has_avx() -> bool {
     crate::cpuid::offered_states() & 4 != 0
+}
+
+/// `image` for a core file: x87, SSE and AVX. What follows lies at places that differ by the maker of the processor, and gdb
+/// takes them for the same. Linux says by XCR0, in a place that the processor leaves free, what is there.
+#[must_use]
+pub fn for_core(image: &[u8]) -> Vec<u8> {
+    const XCR0_AT: usize = 464;
+    let end = if image.len() < AVX_END {
+        PARTS
+    } else {
+        AVX_END
+    };
+    let mut cut = image.to_vec();
+    cut.resize(end, 0);
+    let states = if end == AVX_END { 7 } else { 3 };
+    cut[XCR0_AT] = states;
+    cut[XCR0_AT + 1..HEADER].fill(0);
+    cut[HEADER] &= states;
+    cut[HEADER + 1..PARTS].fill(0);
+    cut
 }
 
 /// How many bytes an image has for the parts of `states`, as in XCR0.
@@ -68,7 +90,15 @@ pub fn harmless(image: &[u8], states: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{HEADER, PARTS, harmless, initial, len};
+    use super::{HEADER, PARTS, for_core, harmless, initial, len};
+
+    #[test]
+    fn a_core_file_has_what_gdb_knows() {
+        let cut = for_core(&[0xff; 2696]);
+        assert_eq!((cut.len(), cut[464], cut[HEADER]), (832, 7, 7));
+        assert!(cut[465..HEADER].iter().all(|byte| *byte == 0));
+        assert_eq!(for_core(&initial()).len(), PARTS);
+    }
 
     #[test]
     fn nothing_of_a_guest_s_image_is_refused() {

@@ -46,7 +46,11 @@ int main(int argc, char **argv) {
         fflush(stdout);
         spin(NULL);
     }
-    if (!strcmp(what, "crash")) crash(NULL);
+    if (!strcmp(what, "both")) {
+        pthread_create(&thread, NULL, spin, NULL);
+        while (!begun) {}
+    }
+    if (!strcmp(what, "crash") || !strcmp(what, "both")) crash(NULL);
     if (!strcmp(what, "mend")) {
         page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         signal(SIGSEGV, mend);

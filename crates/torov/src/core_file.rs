@@ -1,13 +1,14 @@
-//! Writes what is left of a program as an ELF core file (elf(5), core(5)): the thread that failed and the memory.
+//! Writes what is left of a program as an ELF core file (elf(5), core(5)): its threads, the one that failed first, and the
+//! memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 
-use torov_abi::PAGE;
 use torov_abi::word::wide;
-use torov_calls::FaultReport;
+use torov_abi::{PAGE, Signal};
+use torov_calls::Remains;
 use torov_memory::{Memory, Rights};
-use torov_vcpu::Registers;
+use torov_vcpu::{Registers, extended};
 
 /// How many pieces of memory a file has at most: its header counts them in 16 bits.
 const MOST: usize = 60_000;
@@ -21,18 +22,25 @@ const NT_X86_XSTATE: u32 = 0x202;
 const HEADER: u64 = 64;
 const PROGRAM_HEADER: u64 = 56;
 
+/// What is left of a program but its memory.
+#[derive(Debug)]
+pub(crate) struct Dead<'a> {
+    /// What it died of.
+    pub(crate) signal: Signal,
+    /// Its threads, the one that failed first.
+    pub(crate) threads: Vec<Remains>,
+    /// Its auxiliary vector.
+    pub(crate) auxiliary: &'a [u8],
+    /// Its name.
+    pub(crate) name: &'a str,
+}
+
 /// Writes the file. What the program reserved and never touched is left out.
 ///
 /// # Errors
 /// What the host says to writing.
-pub(crate) fn write(
-    file: &File,
-    report: &FaultReport,
-    memory: &Memory,
-    auxiliary: &[u8],
-    name: &str,
-) -> io::Result<()> {
-    let notes = notes(report, auxiliary, name);
+pub(crate) fn write(file: &File, dead: &Dead<'_>, memory: &Memory) -> io::Result<()> {
+    let notes = notes(dead);
     let mut pieces: Vec<(u64, u64, Rights)> = Vec::new();
     for area in memory.areas() {
         let runs = memory.backed(area.start, area.end);
@@ -95,15 +103,21 @@ fn program_header(kind: (u32, u32), offset: u64, address: u64, len: u64) -> Vec<
     bytes
 }
 
-fn notes(report: &FaultReport, auxiliary: &[u8], name: &str) -> Vec<u8> {
+fn notes(dead: &Dead<'_>) -> Vec<u8> {
     let mut notes = Vec::new();
-    note(&mut notes, b"CORE", NT_PRSTATUS, &status(report));
-    note(&mut notes, b"CORE", NT_PRPSINFO, &process(report, name));
-    note(&mut notes, b"CORE", NT_AUXV, auxiliary);
-    let image = &report.extended;
-    if let Some(old) = image.get(..512) {
-        note(&mut notes, b"CORE", NT_FPREGSET, old);
-        note(&mut notes, b"LINUX", NT_X86_XSTATE, image);
+    for (at, thread) in dead.threads.iter().enumerate() {
+        let status = status(thread, dead.signal);
+        note(&mut notes, b"CORE", NT_PRSTATUS, &status);
+        if at == 0 {
+            let process = process(thread.tid, dead.name);
+            note(&mut notes, b"CORE", NT_PRPSINFO, &process);
+            note(&mut notes, b"CORE", NT_AUXV, dead.auxiliary);
+        }
+        if let Some(old) = thread.extended.get(..512) {
+            note(&mut notes, b"CORE", NT_FPREGSET, old);
+            let image = extended::for_core(&thread.extended);
+            note(&mut notes, b"LINUX", NT_X86_XSTATE, &image);
+        }
     }
     notes
 }
@@ -121,17 +135,17 @@ fn note(notes: &mut Vec<u8>, owner: &[u8], kind: u32, text: &[u8]) {
 }
 
 /// `struct elf_prstatus`.
-fn status(report: &FaultReport) -> Vec<u8> {
+fn status(thread: &Remains, signal: Signal) -> Vec<u8> {
     let mut bytes = vec![0; 336];
-    let signal = report.signal.number();
+    let signal = signal.number();
     bytes[0] = signal;
     bytes[12] = signal;
-    bytes[32..36].copy_from_slice(&report.tid.to_le_bytes());
-    let words = registers(&report.registers, report.bases);
+    bytes[32..36].copy_from_slice(&thread.tid.to_le_bytes());
+    let words = registers(&thread.registers, thread.bases);
     for (place, word) in bytes[112..328].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    bytes[328] = u8::from(!report.extended.is_empty());
+    bytes[328] = u8::from(!thread.extended.is_empty());
     bytes
 }
 
@@ -170,9 +184,9 @@ fn registers(registers: &Registers, bases: [u64; 2]) -> [u64; 27] {
 }
 
 /// `struct elf_prpsinfo`.
-fn process(report: &FaultReport, name: &str) -> Vec<u8> {
+fn process(pid: i32, name: &str) -> Vec<u8> {
     let mut bytes = vec![0; 136];
-    bytes[24..28].copy_from_slice(&report.tid.to_le_bytes());
+    bytes[24..28].copy_from_slice(&pid.to_le_bytes());
     for (at, room) in [(40, 15), (56, 79)] {
         let len = name.len().min(room);
         bytes[at..at + len].copy_from_slice(&name.as_bytes()[..len]);

@@ -97,10 +97,19 @@ impl Watch {
     }
 
     /// Leaves a core file, if one is wanted, and says what of the program's memory it could not write.
-    fn leave_core(&self, memory: &torov_memory::Memory, report: &torov_calls::FaultReport) {
+    fn leave_core(&self, process: &Process, report: &torov_calls::FaultReport) {
         if let (Some(file), Some(program)) = (&self.core, &self.program) {
             let (auxiliary, name) = (&program.auxiliary, &program.name);
-            let written = core_file::write(file, report, memory, auxiliary, name);
+            let mut threads = vec![report.remains()];
+            threads.extend(process.remains(report.tid));
+            let signal = report.signal;
+            let dead = core_file::Dead {
+                signal,
+                threads,
+                auxiliary,
+                name,
+            };
+            let written = core_file::write(file, &dead, process.memory());
             if let Err(error) = written {
                 eprintln!("torov: the core file is not whole: {error}");
             }
@@ -175,6 +184,10 @@ impl Observer for Watch {
         matches!(self.verb, Verb::Trace | Verb::Stats)
     }
 
+    fn wants_remains(&self) -> bool {
+        self.core.is_some()
+    }
+
     fn denied(&self, number: u64, subject: Subject<'_>) {
         if self.verb == Verb::Trace {
             let name = torov_abi::name_of(number).unwrap_or("?");
@@ -231,7 +244,7 @@ impl Observer for Watch {
         let symbols = self.program.as_ref().map(|program| &program.symbols);
         tell(ending, symbols);
         if let Ending::Fault(report) = ending {
-            self.leave_core(program.memory(), report);
+            self.leave_core(program, report);
         }
         process::exit(ending.status().into());
     }

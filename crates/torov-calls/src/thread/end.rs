@@ -37,6 +37,7 @@ impl Thread<'_> {
             self.process.end(&Ending::Exit(0));
         }
         self.process.signals.leave(self.tid);
+        self.process.has_left();
         if let Some(debug) = &self.process.debug {
             debug.leave(self.tid);
         }

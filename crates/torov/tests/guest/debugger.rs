@@ -17,6 +17,10 @@ pub(crate) const CASES: &[Case] = &[
         gdb_sees_faults_before_their_handlers,
     ),
     ("gdb_opens_a_core_file", gdb_opens_a_core_file),
+    (
+        "gdb_finds_all_threads_in_a_core_file",
+        gdb_finds_all_threads_in_a_core_file,
+    ),
     ("gdb_stops_what_runs", gdb_stops_what_runs),
     (
         "gdb_comes_by_a_socket_and_goes",
@@ -31,6 +35,12 @@ fn has_gdb() -> bool {
         println!("no gdb here: see cargo xtask setup");
     }
     there
+}
+
+/// Whether the processor has wide registers.
+fn has_avx() -> bool {
+    let processor = fs::read_to_string("/proc/cpuinfo").expect("Linux tells of it");
+    processor.contains(" avx ")
 }
 
 /// Starts the program below `--gdb ADDRESS`, and returns it with the address that gdb is to take.
@@ -181,8 +191,7 @@ fn gdb_sees_a_crash() {
 }
 
 fn gdb_sees_wide_registers() {
-    let processor = fs::read_to_string("/proc/cpuinfo").expect("Linux tells of it");
-    if !has_gdb() || !processor.contains(" avx ") {
+    if !has_gdb() || !has_avx() {
         return;
     }
     let commands = [
@@ -277,6 +286,34 @@ fn gdb_opens_a_core_file() {
             "$3 = 1",
         ],
     );
+}
+
+fn gdb_finds_all_threads_in_a_core_file() {
+    let core = folder("threads-core").join("core");
+    let words = ["run", "--core", &core.display().to_string()];
+    let output = run(&words, &guest("debugged.c"), &["both"]);
+    check_error(&output, 139, "SIGSEGV: writing to 0x0, a null pointer");
+    if !has_gdb() {
+        return;
+    }
+    let mut gdb = Command::new("gdb");
+    gdb.args(["--nx", "--batch", "-q"]).arg(guest("debugged.c"));
+    gdb.arg(&core);
+    for command in [
+        "info threads",
+        "thread apply all backtrace 1",
+        if has_avx() {
+            "print $ymm0.v8_int32"
+        } else {
+            "print $xmm0.v4_int32"
+        },
+    ] {
+        gdb.args(["-ex", command]);
+    }
+    let output = gdb.output().expect("gdb can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    holds(&said, &["* 1 ", "  2 ", "#0  crash (", " spin (", "$1 = {"]);
+    assert!(!said.contains("unavailable"), "{said}");
 }
 
 fn gdb_stops_what_runs() {
