@@ -197,6 +197,17 @@ impl Process {
         Ok(())
     }
 
+    /// Puts `stream` in the place of the standard stream of its name, wherever the program has that.
+    pub fn set_stream(&self, stream: Descriptor) {
+        let stream = Arc::new(stream);
+        for (number, old, on_exec) in self.descriptors.all() {
+            if old.class() == Class::Stdio && old.path() == stream.path() {
+                let put = self.descriptors.put(number, Arc::clone(&stream), on_exec);
+                debug_assert!(put.is_ok(), "the number is in the table");
+            }
+        }
+    }
+
     fn open_again(
         &self,
         what: &What,

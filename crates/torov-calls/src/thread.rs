@@ -79,17 +79,32 @@ pub fn run(process: &Arc<Process>, vcpu: Box<dyn Vcpu>) {
     let tid = process.new_tid();
     let line = Arc::new(Line::default());
     process.signals.join(tid, 0, &line);
-    drive(process, vcpu, (tid, 0, 0), line);
+    let origin = Origin {
+        tid,
+        ..Origin::default()
+    };
+    drive(process, vcpu, origin, line);
+}
+
+/// What a thread begins with.
+#[derive(Debug, Default)]
+struct Origin {
+    tid: i32,
+    clear_tid: u64,
+    robust_list: u64,
+    /// How its processor came back, if it has run already.
+    exit: Option<Exit>,
 }
 
 /// Drives a thread of the program, which is among those that signals reach already, to its end.
-fn drive(
-    process: &Arc<Process>,
-    vcpu: Box<dyn Vcpu>,
-    (tid, clear_tid, robust_list): (i32, u64, u64),
-    line: Arc<Line>,
-) {
+fn drive(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, origin: Origin, line: Arc<Line>) {
     let attached: Attached = line.attach();
+    let Origin {
+        tid,
+        clear_tid,
+        robust_list,
+        exit,
+    } = origin;
     if let Some(debug) = &process.debug {
         debug.join(tid);
     }
@@ -108,7 +123,7 @@ fn drive(
         steps: false,
         watches: false,
     };
-    if let Err(error) = thread.sit().and_then(|()| thread.run()) {
+    if let Err(error) = thread.sit().and_then(|()| thread.run(exit)) {
         process.end(&Ending::Machine(error.to_string()));
     }
     process.keep_remains(tid, thread.vcpu.as_ref());
@@ -155,10 +170,13 @@ impl Thread<'_> {
         ring.reclaim(&self.process.memory, seat)
     }
 
-    fn run(&mut self) -> Result<(), VcpuError> {
+    fn run(&mut self, mut exit: Option<Exit>) -> Result<(), VcpuError> {
         loop {
             self.halt()?;
-            let exit = self.vcpu.run()?;
+            let exit = match exit.take() {
+                Some(exit) => exit,
+                None => self.vcpu.run()?,
+            };
             if self.process.is_over() {
                 return Ok(());
             }

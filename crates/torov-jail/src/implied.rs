@@ -161,6 +161,12 @@ pub fn snapshot_calls() -> Vec<u32> {
     ])
 }
 
+/// The numbers of what waits for a connection, and makes it the program's.
+#[must_use]
+pub fn waiting_calls() -> Vec<u32> {
+    numbers(&[libc::SYS_accept4, libc::SYS_fcntl, libc::SYS_ppoll])
+}
+
 fn numbers(calls: &[c_long]) -> Vec<u32> {
     let numbers = calls.iter().map(|call| u32::try_from(*call));
     numbers.filter_map(Result::ok).collect()

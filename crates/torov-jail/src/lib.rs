@@ -12,7 +12,7 @@ mod namespaces;
 use std::io;
 
 pub use self::filter::{Filter, Verdict};
-pub use self::implied::{debugger_calls, implied_calls, snapshot_calls};
+pub use self::implied::{debugger_calls, implied_calls, snapshot_calls, waiting_calls};
 pub use self::landlock::{Grant, Right, restrict_files};
 pub use self::namespaces::{Namespaces, leave_namespaces};
 

@@ -16,6 +16,7 @@ mod failure;
 mod guard;
 mod load;
 mod options;
+mod pool;
 mod restore;
 mod snapshot;
 mod stack;

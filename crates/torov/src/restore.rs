@@ -1,13 +1,14 @@
 //! Starts a program from its snapshot, under the profile of the command line: what it has open is judged by that again.
 
 use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use torov_abi::Errno;
-use torov_calls::{Process, Settings, thread};
-use torov_host as host;
+use torov_calls::{Descriptor, Process, Settings, thread};
+use torov_host::{self as host, Polled};
 use torov_memory::Memory;
 use torov_policy::Policy;
 use torov_vcpu::kvm::KvmMachine;
@@ -15,9 +16,10 @@ use torov_vcpu::{Machine as _, cpuid};
 
 use crate::failure::Failure;
 use crate::options::Command;
+use crate::pool::READABLE;
 use crate::snapshot::Snapshot;
 use crate::watch::Watch;
-use crate::{guard, start, watch};
+use crate::{guard, pool, start, watch};
 
 /// Runs the program of the snapshot that `command` names. Comes back only if it could not be started.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
@@ -32,6 +34,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
             "a restored program has no debugger and leaves no core file: leave --gdb and --core away",
         ));
     }
+    if let (Some(address), false) = (&command.listen, command.accept) {
+        return pool::serve(address, command.spare);
+    }
     let file = start::open(path)?;
     let named = |error: &dyn std::fmt::Display| Failure::program(format!("{path}: {error}"));
     let snapshot = Snapshot::read(&file).map_err(|error| named(&error))?;
@@ -39,7 +44,6 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let mounts = start::mounts(&profile, &folder)?;
     let limits = start::limits(&profile)?;
     let watch = Watch::new(command, &profile)?;
-    start::listen()?;
 
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
     let memory = start::memory_for(&machine, &profile, 0)?;
@@ -66,7 +70,12 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     vcpu.set_extended(&frozen.extended).map_err(refused)?;
     let below = snapshot.areas.first().map_or(0, |(start, ..)| *start);
     let ring = start::ring(&profile, below);
-    let filter = guard::filter(&policy, ring.is_some(), &[]);
+    // Who waits for a connection is bound already, and has the threads of the limits still to start.
+    let more = match command.accept {
+        true => torov_jail::waiting_calls(),
+        false => Vec::new(),
+    };
+    let filter = guard::filter(&policy, ring.is_some() || command.accept, &more);
     guard::leave_namespaces(&profile, &policy)?;
     guard::restrict_files(&profile, &mounts)?;
     let process = Arc::new(Process::new(Settings {
@@ -86,13 +95,64 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     }));
     start::standard_streams(&process)?;
     process.thaw(frozen).map_err(|why| named(&why))?;
-    watch::limit_time(&process, &profile)?;
+    if !command.accept {
+        start::listen()?;
+        watch::limit_time(&process, &profile)?;
+    }
     guard::install(&profile, filter)?;
+    // Until the program makes the call before which it was kept: all that the machine does for the first time is done then.
+    let exit = vcpu.run().map_err(refused)?;
     host::give_back_pages();
-    thread::resume(&process, vcpu, frozen);
+    if command.accept {
+        if !accept(&process)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        start::listen()?;
+        watch::limit_time(&process, &profile)?;
+    }
+    thread::resume(&process, vcpu, frozen, exit);
     loop {
         std::thread::park();
     }
+}
+
+/// Waits for a connection to the socket that is the standard input, and makes it the program's input and output. The
+/// standard output is told. False if nobody is there any more to be told.
+fn accept(process: &Process) -> Result<bool, Failure> {
+    let failed = |error: Errno| Failure::own(format!("--accept: standard input: {error}"));
+    let (input, mut output) = (io::stdin(), io::stdout());
+    let connection = loop {
+        let mut entries = [input.as_fd(), output.as_fd()].map(|fd| Polled {
+            fd: Some(fd),
+            events: 0,
+            found: 0,
+        });
+        entries[0].events = READABLE;
+        host::poll(&mut entries, None).map_err(failed)?;
+        if entries[1].found != 0 {
+            return Ok(false);
+        }
+        match host::accept(input.as_fd(), 0) {
+            Ok((connection, _)) => break connection,
+            // Another was faster, or who wanted it has gone.
+            Err(Errno::EAGAIN | Errno::ECONNABORTED) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    };
+    if output
+        .write_all(b"+")
+        .and_then(|()| output.flush())
+        .is_err()
+    {
+        return Ok(false);
+    }
+    let error_output = io::stderr();
+    let streams = [connection.as_fd(), connection.as_fd(), error_output.as_fd()];
+    for (number, stream) in (0..).zip(streams) {
+        let fd = host::duplicate(stream).map_err(failed)?;
+        process.set_stream(Descriptor::stream(fd, number));
+    }
+    Ok(true)
 }
 
 /// Puts the memory of the snapshot where it was. The pages stay those of the file until they are written to.

@@ -57,7 +57,7 @@ pub(crate) const VERBS: [(&str, Verb, &str); 13] = [
 ];
 
 /// The options: letter, name, value, meaning.
-const OPTIONS: [(&str, &str, &str, &str); 15] = [
+const OPTIONS: [(&str, &str, &str, &str); 18] = [
     (
         "a",
         "allow",
@@ -101,6 +101,24 @@ const OPTIONS: [(&str, &str, &str, &str); 15] = [
         "at",
         "CALL[:N]",
         "before which call snapshot stops, the Nth time it is made, as in accept or read:3",
+    ),
+    (
+        "",
+        "listen",
+        "ADDRESS",
+        "restore: a program for each connection to HOST:PORT or a path, which is its input and output",
+    ),
+    (
+        "",
+        "spare",
+        "N",
+        "how many machines of --listen are ready before they are wanted (2)",
+    ),
+    (
+        "",
+        "accept",
+        "",
+        "restore: as one of --listen, for a listening socket that is the standard input",
     ),
     (
         "",

@@ -7,7 +7,7 @@ use torov_abi::Errno;
 use torov_interrupt::Line;
 use torov_vcpu::{Registers, Vcpu, VcpuError};
 
-use super::{Thread, drive, wide_tid};
+use super::{Origin, Thread, drive, wide_tid};
 use crate::process::Process;
 
 impl Thread<'_> {
@@ -70,9 +70,14 @@ impl Thread<'_> {
             process
                 .signals
                 .join(tid, process.signals.mask(self.tid), &line);
+            let origin = Origin {
+                tid,
+                clear_tid: clear,
+                ..Origin::default()
+            };
             let shared = Arc::clone(process);
             let thread = std::thread::Builder::new().stack_size(256 << 10);
-            let spawned = thread.spawn(move || drive(&shared, vcpu, (tid, clear, 0), line));
+            let spawned = thread.spawn(move || drive(&shared, vcpu, origin, line));
             spawned.map_err(|_| {
                 process.signals.leave(tid);
                 Errno::EAGAIN

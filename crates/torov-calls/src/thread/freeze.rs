@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 
 use torov_abi::{Call, Signal};
 use torov_interrupt::Line;
-use torov_vcpu::Vcpu;
+use torov_vcpu::{Exit, Vcpu};
 
-use super::{Thread, drive};
+use super::{Origin, Thread, drive};
 use crate::ending::Ending;
 use crate::frozen::{self, Frozen};
 use crate::process::Process;
 use crate::signals::Stack;
 
 /// Drives the only thread of a program that was [thawed](Process::thaw), on a processor that has its registers, until
-/// the program ends.
-pub fn resume(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, frozen: &Frozen) {
+/// the program ends. The processor has run already, and `exit` is how it came back.
+pub fn resume(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, frozen: &Frozen, exit: Exit) {
     process.threads.fetch_add(1, Ordering::Relaxed);
     let [tid, _] = frozen.tids;
     let line = Arc::new(Line::default());
@@ -28,7 +28,13 @@ pub fn resume(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, frozen: &Frozen) {
     };
     process.signals.set_stack(tid, stack);
     let [clear_tid, robust_list] = frozen.at_end;
-    drive(process, vcpu, (tid, clear_tid, robust_list), line);
+    let origin = Origin {
+        tid,
+        clear_tid,
+        robust_list,
+        exit: Some(exit),
+    };
+    drive(process, vcpu, origin, line);
 }
 
 impl Thread<'_> {

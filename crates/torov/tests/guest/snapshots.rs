@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Case, check, check_error, folder, guest, torov};
 
@@ -16,6 +17,10 @@ pub(crate) const CASES: &[Case] = &[
     ),
     ("a_snapshot_grants_nothing", a_snapshot_grants_nothing),
     ("a_listener_listens_again", a_listener_listens_again),
+    (
+        "connections_get_programs_that_are_ready",
+        connections_get_programs_that_are_ready,
+    ),
     ("what_cannot_be_kept_is_named", what_cannot_be_kept_is_named),
     (
         "damaged_snapshots_are_refused",
@@ -164,6 +169,61 @@ fn a_listener_listens_again() {
     stream.read_to_string(&mut bytes).expect("it answers");
     assert_eq!(bytes, "kept");
     assert_eq!(child.wait().expect("it is our child").code(), Some(0));
+}
+
+fn connections_get_programs_that_are_ready() {
+    let folder = folder("snapshot-pool");
+    let (file, mount) = (keep(&folder), mount(&folder));
+    let words = [
+        "restore",
+        "--listen",
+        "127.0.0.1:0",
+        "--spare",
+        "2",
+        "-a",
+        "@files",
+        "-m",
+        &mount,
+        &file,
+    ];
+    let mut keeper = start(&words, b"");
+    let mut errors = BufReader::new(keeper.stderr.take().expect("it is a pipe"));
+    let mut line = String::new();
+    errors
+        .read_line(&mut line)
+        .expect("it says where it listens");
+    let address = line
+        .trim()
+        .rsplit(' ')
+        .next()
+        .and_then(|text| text.parse().ok());
+    let address: SocketAddr = address.unwrap_or_else(|| panic!("it says `{line}`"));
+    // More at once than machines are spare.
+    let connect = |_| {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("it is not zero");
+        stream
+    };
+    let streams: Vec<TcpStream> = (0..6).map(connect).collect();
+    for mut stream in streams {
+        stream.write_all(BEHIND).expect("the program reads");
+        stream.shutdown(Shutdown::Write).expect("it is connected");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .expect("the program answers");
+        assert_eq!(answer, lines(3..6));
+    }
+    keeper.kill().expect("it is our child");
+    keeper.wait().expect("it is our child");
+    // Those that waited go, too: nobody holds the socket then.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < patience, "somebody still listens");
+        thread::yield_now();
+    }
 }
 
 fn what_cannot_be_kept_is_named() {
