@@ -8,6 +8,7 @@ mod filter;
 mod implied;
 mod landlock;
 mod namespaces;
+mod probe;
 
 use std::io;
 
@@ -15,6 +16,7 @@ pub use self::filter::{Filter, Verdict};
 pub use self::implied::{debugger_calls, implied_calls, snapshot_calls, waiting_calls};
 pub use self::landlock::{Grant, Right, restrict_files};
 pub use self::namespaces::{Namespaces, leave_namespaces};
+pub use self::probe::{probe_landlock, probe_namespaces, probe_seccomp};
 
 /// Gives up what a set-user-ID program would bring. The other two ask for it.
 ///

@@ -1,5 +1,7 @@
 //! `torov doctor`: what this machine can do, found by trying.
 
+mod jail;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,8 +13,15 @@ use torov_vcpu::{Exit, Machine as _, Registers, Vcpu, VcpuError, tsc};
 
 /// Prints what works; the status is success if programs can be run.
 pub(crate) fn examine() -> ExitCode {
-    println!("processors    {}", host::processors());
-    match machine() {
+    let processors = host::processors();
+    let ring = match processors {
+        1 => "1: the ring is a loss, and `auto` leaves it off".to_owned(),
+        some => format!("{some}: the ring can have one of its own"),
+    };
+    line("processors", &ring);
+    let machine = machine();
+    jail::examine();
+    match machine {
         Ok(()) => {
             println!("ready         programs can be run");
             ExitCode::SUCCESS

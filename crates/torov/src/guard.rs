@@ -92,7 +92,9 @@ fn told(what: &str, consequence: &str, done: io::Result<()>) -> Result<(), Failu
     let lacks = [EPERM, EACCES, ENOSPC, ENOSYS, EINVAL, EOPNOTSUPP];
     match done {
         Err(error) if lacks.iter().any(|lack| error.raw_os_error() == Some(*lack)) => {
-            eprintln!("torov: warning: this host has no {what} ({error}): {consequence}");
+            eprintln!(
+                "torov: warning: this host has no {what} ({error}): {consequence}; `torov doctor` says what to do"
+            );
             Ok(())
         }
         done => done

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::harness::{Case, check, check_error, folder, guest, run, torov};
 
 pub(crate) const CASES: &[Case] = &[
+    ("doctor_tells_of_every_part", doctor_tells_of_every_part),
     ("learn_writes_what_is_needed", learn_writes_what_is_needed),
     ("explain_names_the_line", explain_names_the_line),
     ("trace_shows_calls", trace_shows_calls),
@@ -27,6 +28,31 @@ pub(crate) const CASES: &[Case] = &[
         the_original_s_profile_is_converted,
     ),
 ];
+
+fn doctor_tells_of_every_part() {
+    let output = Command::new(torov()).arg("doctor").output();
+    let output = output.expect("torov can be started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    for part in [
+        "processors",
+        "/dev/kvm",
+        "calls",
+        "W^X",
+        "mprotect",
+        "no_new_privs",
+        "seccomp",
+        "Landlock",
+        "namespaces",
+        "ready",
+    ] {
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with(part));
+        let line = line.unwrap_or_else(|| panic!("no {part} in {text}"));
+        // What is not there has its remedy behind it.
+        assert!(!line.contains("NOT:") || line.contains("; "), "{line}");
+    }
+}
 
 fn learn_writes_what_is_needed() {
     let folder = folder("learn");
