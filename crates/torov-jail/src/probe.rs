@@ -29,7 +29,6 @@ pub fn probe_landlock() -> io::Result<i64> {
 
 /// Which namespaces this user may leave, by what each holds. The process has one thread, and ends soon: what it may leave it
 /// has left.
-#[must_use]
 pub fn probe_namespaces() -> [(&'static str, io::Result<()>); 5] {
     // The first gives a user without rights those for the others.
     [
