@@ -38,6 +38,8 @@ pub(crate) fn serve(address: &str, spare: usize) -> Result<ExitCode, Failure> {
         for _ in waiting..spare.min(waiting + MOST - members.len()) {
             members.push(start(&listener).map_err(failed)?);
         }
+        // It may wait for long.
+        host::give_back_pages();
         let found = wait(&members).map_err(|error| Failure::own(format!("{address}: {error}")))?;
         for at in found.into_iter().rev() {
             let member = &mut members[at];

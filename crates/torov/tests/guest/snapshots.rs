@@ -26,6 +26,10 @@ pub(crate) const CASES: &[Case] = &[
         "damaged_snapshots_are_refused",
         damaged_snapshots_are_refused,
     ),
+    (
+        "malicious_snapshots_harm_only_themselves",
+        malicious_snapshots_harm_only_themselves,
+    ),
 ];
 
 /// What the program reads before it is kept, and behind that.
@@ -265,4 +269,58 @@ fn damaged_snapshots_are_refused() {
         125,
         "takes a snapshot and nothing else",
     );
+}
+
+/// FNV-1a, as `snapshot.rs` has it: whoever changes a file on purpose makes it right.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Words of a snapshot are changed to what hurts most. The program may do or die as it likes, and the monitor may refuse it.
+fn malicious_snapshots_harm_only_themselves() {
+    const HEADER: usize = 48;
+    let folder = folder("snapshot-malice");
+    let (file, mount) = (keep(&folder), mount(&folder));
+    let whole = fs::read(&file).expect("it was written");
+    let told: [u8; 8] = whole[16..24].try_into().expect("it is a word");
+    let words = usize::try_from(u64::from_le_bytes(told)).expect("it is short") / 8;
+    let values = [
+        0,
+        1,
+        u64::MAX,
+        1 << 63,
+        0x7fff_ffff_e000,
+        0xffff_8000_0000_0000,
+    ];
+    let mut chance = 88_172_645_463_325_252_u64;
+    for round in 0..24 {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        let mut bytes = whole.clone();
+        // Texts are not whole words long: some changes lie across two.
+        let at =
+            HEADER + 8 * (usize::try_from(chance >> 8).expect("it fits") % (words - 1)) + round % 8;
+        bytes[at..at + 8].copy_from_slice(&values[round % values.len()].to_le_bytes());
+        let sum = checksum(
+            &bytes
+                [HEADER..HEADER + usize::try_from(u64::from_le_bytes(told)).expect("it is short")],
+        );
+        bytes[24..32].copy_from_slice(&sum.to_le_bytes());
+        fs::write(&file, &bytes).expect("the folder is ours");
+        let output = run(
+            &[
+                "restore", "--wall", "2s", "-a", "@files", "-m", &mount, &file,
+            ],
+            BEHIND,
+        );
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let status = output.status.code();
+        assert!(
+            status.is_some() && !errors.contains("panicked"),
+            "{round}: {status:?} {errors}"
+        );
+    }
 }
