@@ -4,7 +4,8 @@
 
 use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
@@ -28,6 +29,8 @@ pub(crate) struct CoreLocal {
     pub(crate) watch_msr: AtomicU64,
     /// The local APIC's id, by which other cores and devices address this one.
     pub(crate) apic_id: AtomicU32,
+    /// The core's ring of events, for `toro-trace`; null if it has none.
+    ring: AtomicPtr<()>,
 }
 
 const _: () = assert!(offset_of!(CoreLocal, id) == 0);
@@ -36,6 +39,7 @@ const _: () = assert!(offset_of!(CoreLocal, eoi) == 16);
 const _: () = assert!(offset_of!(CoreLocal, watch_ticks) == 24);
 const _: () = assert!(offset_of!(CoreLocal, watch_missed) == 32);
 const _: () = assert!(offset_of!(CoreLocal, watch_msr) == 40);
+const _: () = assert!(offset_of!(CoreLocal, ring) == 56);
 const _: () = assert!(size_of::<CoreLocal>() == 64);
 
 static CORES: [CoreLocal; MAX_CORES] = [const {
@@ -47,6 +51,7 @@ static CORES: [CoreLocal; MAX_CORES] = [const {
         watch_missed: AtomicU64::new(0),
         watch_msr: AtomicU64::new(0),
         apic_id: AtomicU32::new(0),
+        ring: AtomicPtr::new(ptr::null_mut()),
     }
 }; MAX_CORES];
 
@@ -69,6 +74,23 @@ pub fn id() -> usize {
     // SAFETY: `init` pointed the GS base at this core's block, whose first field is its number.
     unsafe { asm!("mov {}, gs:[0]", out(reg) id, options(nostack, preserves_flags, readonly)) };
     id
+}
+
+/// What [`set_ring`] has set on the running core; null before.
+#[inline(always)]
+pub fn ring() -> *const () {
+    let ring;
+    // SAFETY: the last field of the block that the GS base points at; see `id`.
+    unsafe { asm!("mov {}, gs:[56]", out(reg) ring, options(nostack, preserves_flags, readonly)) };
+    ring
+}
+
+/// Sets the address at which the running core notes events: one instruction away for [`ring`].
+///
+/// # Safety
+/// 1. Whoever takes what [`ring`] returns for a ring of its own kind is the only one that calls this.
+pub unsafe fn set_ring(ring: *const ()) {
+    current().ring.store(ring.cast_mut(), Ordering::Relaxed);
 }
 
 /// The running core's block.

@@ -291,7 +291,7 @@ impl CoreHeap {
     #[inline(never)]
     fn note_pages(&self) {
         let held = (self.pages.total() - self.pages.free_count()) * PAGE;
-        toro_trace::note(Kind::Heap, held as u64);
+        toro_trace::note_here(Kind::Heap, held as u64);
     }
 
     /// Gives the empty slab that each bin may keep back to the pages.

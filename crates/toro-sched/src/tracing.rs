@@ -48,7 +48,7 @@ unsafe extern "C" fn traced(from: *mut Context, to: *const Context) {
     // SAFETY: duty 2: the context is a field of a block.
     let block = unsafe { to.byte_sub(offset_of!(Block, context)) }.cast::<Block>();
     // SAFETY: a thread that is about to run is alive.
-    toro_trace::note(Kind::Switch, unsafe { (*block).id });
+    toro_trace::note_here(Kind::Switch, unsafe { (*block).id });
     // SAFETY: duty 1.
     unsafe { context::switch(from, to) };
 }

@@ -36,7 +36,7 @@ fn enqueue(block: &Arc<Block>) {
 #[cold]
 #[inline(never)]
 fn wake_traced(block: &Arc<Block>) {
-    toro_trace::note(Kind::Wake, block.id);
+    toro_trace::note_here(Kind::Wake, block.id);
     enqueue(block);
 }
 

@@ -76,7 +76,13 @@ pub fn emit_with(kind: Kind, value: impl FnOnce() -> u64) {
 #[cold]
 #[inline(never)]
 pub fn note(kind: Kind, value: u64) {
-    rings::push(Source::Threads, kind, value);
+    rings::push(kind, value);
+}
+
+/// As [`note`], for functions that are apart already: even a call would show there.
+#[inline(always)]
+pub fn note_here(kind: Kind, value: u64) {
+    rings::push(kind, value);
 }
 
 /// Notes the name of the thread or of the service `number`, if anybody wants events.
@@ -99,7 +105,7 @@ fn note_name(kind: Kind, number: u64, name: &str) {
 /// # Context
 /// The timer's interrupt.
 pub fn sample(thread: Option<u64>, walk: impl FnOnce(&mut dyn FnMut(u64))) {
-    let push = |kind, value| rings::push(Source::Sampler, kind, value);
+    let push = rings::push_sample;
     match thread {
         None => push(Kind::IdleSample, 0),
         Some(thread) => {

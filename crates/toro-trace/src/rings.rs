@@ -23,7 +23,8 @@ static RINGS: [[AtomicPtr<Ring>; 2]; MAX_CORES] =
 ///
 /// Returns whether there was memory for them.
 pub fn prepare() -> bool {
-    RINGS[core_local::id()].iter().all(|place| {
+    let rings = &RINGS[core_local::id()];
+    let are_there = rings.iter().all(|place| {
         if !place.load(Ordering::Relaxed).is_null() {
             return true;
         }
@@ -33,7 +34,11 @@ pub fn prepare() -> bool {
         // Release: pairs with the Acquire in `ring`.
         place.store(Box::into_raw(Box::new(ring)), Ordering::Release);
         true
-    })
+    });
+    let ring = rings[Source::Threads as usize].load(Ordering::Relaxed);
+    // SAFETY: 1. only `push` takes it for a ring, which it is, or null.
+    unsafe { core_local::set_ring(ring.cast()) };
+    are_there
 }
 
 fn ring(core: usize, source: Source) -> Option<&'static Ring> {
@@ -43,12 +48,18 @@ fn ring(core: usize, source: Source) -> Option<&'static Ring> {
     unsafe { ring.as_ref() }
 }
 
-/// Adds an event to a ring of the running core.
-///
-/// The only writer of a ring of threads is the core's threads, which do not interrupt one another, and of that of samples its interrupt.
-#[inline]
-pub(crate) fn push(source: Source, kind: Kind, value: u64) {
-    if let Some(ring) = ring(core_local::id(), source) {
+/// Adds an event to the ring of the running core's threads, its only writers, which do not interrupt one another.
+#[inline(always)]
+pub(crate) fn push(kind: Kind, value: u64) {
+    // SAFETY: it is null, or `prepare` has set it to a ring that is there for good.
+    if let Some(ring) = unsafe { core_local::ring().cast::<Ring>().as_ref() } {
+        ring.push(Event::pack(tsc::read(), kind, value));
+    }
+}
+
+/// Adds an event to the ring of the running core's sampler: its interrupt is the only writer.
+pub(crate) fn push_sample(kind: Kind, value: u64) {
+    if let Some(ring) = ring(core_local::id(), Source::Sampler) {
         ring.push(Event::pack(tsc::read(), kind, value));
     }
 }
