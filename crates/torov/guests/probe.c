@@ -434,6 +434,10 @@ int main(int argc, char **argv) {
         CHECK(pthread_create(&thread, NULL, spell, NULL) == 0 && pthread_join(thread, NULL) == 0);
     }
     if (!strcmp(what, "wide")) wide();
+    if (!strcmp(what, "map")) {
+        const char *text = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, open("/data/inside", O_RDONLY), 0);
+        CHECK(text != MAP_FAILED && !strcmp(text, "inside"));
+    }
     if (!strcmp(what, "robust")) robust();
     if (!strcmp(what, "reuse")) reuse();
     if (!strcmp(what, "races")) races();

@@ -18,6 +18,10 @@ pub(crate) const CASES: &[Case] = &[
         "a_mount_is_read_only_unless_said",
         a_mount_is_read_only_unless_said,
     ),
+    (
+        "a_file_is_mapped_under_the_least_filter",
+        a_file_is_mapped_under_the_least_filter,
+    ),
     ("nothing_leads_out_of_a_mount", nothing_leads_out_of_a_mount),
     (
         "what_was_judged_is_what_is_used",
@@ -79,6 +83,17 @@ fn every_handler_works_under_the_filter() {
         &["handlers"],
     );
     check(&output, 0, "ok\n");
+}
+
+/// No call that could bring others of the host along is allowed.
+fn a_file_is_mapped_under_the_least_filter() {
+    let mount = trap("mapped");
+    let profile = folder("least").join("least.toml");
+    let allow = "[syscalls]\nallow = [\"@start\", \"write\", \"openat\"]\n";
+    fs::write(&profile, allow).expect("it can be written");
+    let profile = profile.display().to_string();
+    let words = ["run", "-m", &mount, &profile];
+    check(&run(&words, &guest("probe.c"), &["map"]), 0, "ok\n");
 }
 
 fn nothing_leads_out_of_a_mount() {
