@@ -20,6 +20,7 @@ mod stubs;
 mod tables;
 pub mod tsc;
 pub mod vdso;
+pub mod yardstick;
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
-//! `torov bench`: how long a program takes from its start to its end, natively, under `strace -f` and in a virtual machine.
+//! `torov bench`: how long a program takes from its start to its end, natively, under `strace -f` and in a virtual machine; without
+//! a program, what a call costs.
+
+mod calls;
 
 use std::env;
 use std::process::{Command as Process, ExitCode, Stdio};
@@ -13,9 +16,12 @@ const ROUNDS: usize = 21;
 
 /// Measures the program of `command` and prints a table.
 pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
-    let words = start::program_of(command)?;
     let own = env::current_exe().map_err(|error| Failure::own(format!("where am I? {error}")))?;
     let own = own.display().to_string();
+    if command.program.is_empty() && command.profile.is_none() {
+        return calls::run(&own);
+    }
+    let words = start::program_of(command)?;
     // What stands behind the verb is handed on as it is.
     let rest: Vec<String> = env::args().skip(2).collect();
     let by_torov = |ring: &str| {

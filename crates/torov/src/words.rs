@@ -39,7 +39,7 @@ pub(crate) const VERBS: [(&str, Verb, &str); 13] = [
     (
         "bench",
         Verb::Bench,
-        "measures it from start to end: natively, under strace -f, and here",
+        "measures it from start to end, or without a program what a call costs: natively, under strace -f, and here",
     ),
     (
         "convert",

@@ -93,17 +93,23 @@ fn trace_shows_calls() {
 }
 
 fn bench_has_a_line_for_each_way() {
+    let holds = |text: &[u8], ways: [&str; 4]| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        for way in ways {
+            assert!(text.lines().any(|line| line.starts_with(way)), "{text}");
+        }
+    };
     let output = run(&["bench"], &guest("hello.c"), &[]);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{text}");
-    for way in [
-        "native",
-        "strace -f",
-        "torov --ring=off",
-        "torov --ring=auto",
-    ] {
-        assert!(text.lines().any(|line| line.starts_with(way)), "{text}");
-    }
+    let ways = ["native", "strace -f", "torov --ring=off"];
+    let [native, strace, off] = ways;
+    assert_eq!(output.status.code(), Some(0));
+    holds(&output.stdout, [native, strace, off, "torov --ring=auto"]);
+    // Without a program it is about calls.
+    let output = Command::new(torov()).arg("bench").output();
+    let output = output.expect("torov can be started");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    holds(&output.stdout, [native, strace, off, "torov --ring=on"]);
 }
 
 fn stats_count_calls() {
