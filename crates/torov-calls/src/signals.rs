@@ -126,6 +126,8 @@ struct Member {
     pending: Pending,
     stack: Stack,
     line: Arc<Line>,
+    /// What it is called (prctl(2)), with zeros behind it.
+    name: [u8; 16],
 }
 
 impl Default for Signals {
@@ -153,6 +155,7 @@ impl Signals {
             pending: Pending::default(),
             stack: Stack::default(),
             line: Arc::clone(line),
+            name: [0; 16],
         });
     }
 
@@ -360,6 +363,20 @@ impl Signals {
         let kept = find(&mut self.lock().threads, tid).and_then(|member| member.kept.take());
         if let Some(kept) = kept {
             self.set_mask(tid, |_| kept);
+        }
+    }
+
+    /// What the thread is called.
+    pub(crate) fn name(&self, tid: i32) -> [u8; 16] {
+        find(&mut self.lock().threads, tid).map_or([0; 16], |member| member.name)
+    }
+
+    /// Calls it `name`, of which 15 bytes count.
+    pub(crate) fn set_name(&self, tid: i32, name: &[u8]) {
+        if let Some(member) = find(&mut self.lock().threads, tid) {
+            let len = name.len().min(15);
+            member.name = [0; 16];
+            member.name[..len].copy_from_slice(&name[..len]);
         }
     }
 

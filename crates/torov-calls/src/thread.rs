@@ -79,6 +79,8 @@ pub fn run(process: &Arc<Process>, vcpu: Box<dyn Vcpu>) {
     let tid = process.new_tid();
     let line = Arc::new(Line::default());
     process.signals.join(tid, 0, &line);
+    let name = process.executable.rsplit('/').next().unwrap_or_default();
+    process.signals.set_name(tid, name.as_bytes());
     let origin = Origin {
         tid,
         ..Origin::default()

@@ -44,6 +44,7 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
     (&["lseek"], &[libc::SYS_lseek]),
     (&["fcntl"], &[libc::SYS_fcntl]),
     (&["ftruncate"], &[libc::SYS_ftruncate]),
+    (&["truncate"], &[libc::SYS_openat2, libc::SYS_ftruncate]),
     (&["fsync", "fdatasync"], &[libc::SYS_fsync]),
     (&["fallocate"], &[libc::SYS_fallocate]),
     (&["fchmod"], &[libc::SYS_fchmod]),

@@ -150,6 +150,7 @@ pub const PRESETS: &[(&str, &str, &[&str])] = &[
             "pwrite64",
             "pwritev",
             "ftruncate",
+            "truncate",
             "fsync",
             "fdatasync",
             "mkdir",

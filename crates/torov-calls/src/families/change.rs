@@ -14,6 +14,7 @@ use crate::context::Context;
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
     Some(match name {
         "ftruncate" => ftruncate,
+        "truncate" => truncate,
         "fsync" | "fdatasync" => {
             |context, [fd, ..]| host::synchronise(context.descriptor(fd)?.fd())
         }
@@ -49,6 +50,21 @@ const REMOVEDIR: u64 = 0x200;
 fn ftruncate(context: &Context<'_>, [fd, len, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
     host::truncate(descriptor.fd(), len.cast_signed())
+}
+
+fn truncate(context: &Context<'_>, [path, len, ..]: [u64; 6]) -> Answer {
+    /// `O_WRONLY`, and `O_NONBLOCK`: who looks for a pipe's reader does not wait.
+    const FLAGS: i32 = 1 | 0o4000;
+    let path = context.judged_path(CWD, path, Mode::Rw)?;
+    if len.cast_signed() < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let found = context.process.mounts.find(&path)?;
+    if found.mode == Mode::Ro {
+        return Err(Errno::EROFS);
+    }
+    let fd = host::open_beneath(found.root, &found.path, FLAGS, 0)?;
+    host::truncate(fd.as_fd(), len.cast_signed())
 }
 
 fn mkdirat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer {

@@ -195,15 +195,37 @@ fn getcpu(context: &Context<'_>, [cpu, node, ..]: [u64; 6]) -> Answer {
     Ok(0)
 }
 
-/// Names of threads are accepted and forgotten.
+/// The text at `at` as the name of a thread: as far as there is room.
+fn thread_name(context: &Context<'_>, at: u64) -> Result<Vec<u8>, Errno> {
+    let mut name = Vec::new();
+    for place in 0..15 {
+        let at = at.checked_add(place).ok_or(Errno::EFAULT)?;
+        match context.memory().read_array(at)? {
+            [0] => break,
+            [byte] => name.push(byte),
+        }
+    }
+    Ok(name)
+}
+
 fn prctl(context: &Context<'_>, [option, argument, ..]: [u64; 6]) -> Answer {
     const PR_GET_DUMPABLE: u32 = 3;
     const PR_SET_NAME: u32 = 15;
+    const PR_GET_NAME: u32 = 16;
     const PR_SET_NO_NEW_PRIVS: u32 = 38;
     const PR_GET_NO_NEW_PRIVS: u32 = 39;
     context.permit(Subject::Nothing)?;
     match low(option) {
-        PR_SET_NAME => context.memory().read_array::<1>(argument).map(|_| 0),
+        PR_SET_NAME => {
+            let name = thread_name(context, argument)?;
+            context.process.signals.set_name(context.tid, &name);
+            Ok(0)
+        }
+        PR_GET_NAME => {
+            let name = context.process.signals.name(context.tid);
+            context.memory().write(argument, &name)?;
+            Ok(0)
+        }
         // There is nobody who could look.
         PR_GET_DUMPABLE => Ok(0),
         // There are no rights to be had.

@@ -70,6 +70,8 @@ impl Thread<'_> {
             process
                 .signals
                 .join(tid, process.signals.mask(self.tid), &line);
+            let name = process.signals.name(self.tid);
+            process.signals.set_name(tid, &name);
             let origin = Origin {
                 tid,
                 clear_tid: clear,

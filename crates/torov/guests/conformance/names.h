@@ -132,5 +132,10 @@ static void names(void) {
     IS("symlink", symlink("file", "new-link"));
     IS("link", link("file", "hard"));
     IS("chmod", chmod("file", 0600));
-    IS("truncate", truncate("file", 3));
+    IS("truncate: a file", truncate("file", 3));
+    HOLDS("truncate: is as long", stat("file", &status) == 0 && status.st_size == 3);
+    IS("truncate: absent", truncate("absent", 3));
+    IS("truncate: a folder", truncate("folder", 3));
+    IS("truncate: negative", truncate("file", -1));
+    IS("truncate: below a file", truncate("file/x", 3));
 }
