@@ -40,7 +40,7 @@ pub(crate) const LONG: &[Case] = &[
 ];
 
 /// How many seconds a program may be looked at.
-const PATIENCE: &str = "100";
+const PATIENCE: &str = "1000";
 
 /// Whether the file holds `count` bytes of the pattern.
 #[track_caller]
@@ -214,7 +214,7 @@ fn bytes_are_exact_while_the_poller_is_stopped() {
 }
 
 fn a_million_bytes_are_exact_while_the_poller_is_stopped() {
-    stop_the_poller(1000, 1_000_000);
+    stop_the_poller(300, 1_000_000);
 }
 
 fn bytes_are_exact_while_all_threads_are_stopped() {
