@@ -1,7 +1,7 @@
-//! `metrics=PORT` on the command line: a thread that answers `/metrics` for Prometheus and `/` with the status page.
+//! `metrics=PORT` on the command line, or `metrics=vsock:PORT`: a thread that answers `/metrics` for Prometheus and `/` with the status page.
 //!
 //! One client at a time: a scrape takes well under a millisecond, and whoever is slow is sent away after [`PATIENCE`].
-//! The thread lives on the core that owns the first network card.
+//! The thread lives on the core that owns the first network card, or the first socket device.
 
 #[cfg(feature = "files")]
 mod counted;
@@ -17,7 +17,7 @@ use core::time::Duration;
 use log::{error, info};
 use toro_http::{Limits, Method, Parsed, Status, Target};
 use toro_metrics::{Kind, PAGE, Requests, Text};
-use toro_net::{TcpListener, TcpStream};
+use toro_net::TcpListener;
 use toro_time::Instant;
 
 #[cfg(feature = "files")]
@@ -44,11 +44,17 @@ pub(crate) fn start() {
     let Some(text) = environment::value("metrics") else {
         return;
     };
-    let Some(port) = text.parse().ok().filter(|&port: &u16| port > 0) else {
-        error!("metrics={text}: not a port from 1 to 65535; no metrics are served");
-        return;
+    let (device, port, serve): (_, _, fn(u16)) = match text.strip_prefix("vsock:") {
+        #[cfg(feature = "vsock")]
+        Some(port) => ("vsock0", port, serve_host),
+        _ => ("net0", text, serve),
     };
-    let core = drivers::owner_of("net0").unwrap_or(0);
+    let Some(port) = port.parse().ok().filter(|&port: &u16| port > 0) else {
+        return error!(
+            "metrics={text}: a port from 1 to 65535, or with the unit vsock one of the host's sockets, as in vsock:9100; no metrics are served"
+        );
+    };
+    let core = drivers::owner_of(device).unwrap_or(0);
     let spawned = toro_sched::Builder::new()
         .name("metrics")
         .stack_size(32 * 1024)
@@ -61,36 +67,53 @@ pub(crate) fn start() {
 fn serve(port: u16) {
     let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
         Ok(listener) => listener,
-        Err(reason) => {
-            error!("metrics={port}: cannot listen: {reason}");
-            return;
-        }
+        Err(reason) => return error!("metrics={port}: cannot listen: {reason}"),
     };
     info!("metrics: on port {port}, a status page at /, for Prometheus at /metrics");
     while let Ok((client, _)) = listener.accept() {
         client.set_read_timeout(Some(PATIENCE));
         client.set_write_timeout(Some(PATIENCE));
-        answer(&client);
+        answer(
+            |room| client.read(room).ok(),
+            |bytes| _ = client.write_all(bytes),
+        );
+    }
+}
+
+/// As [`serve`], for the host alone: its sockets know no address of the network.
+#[cfg(feature = "vsock")]
+fn serve_host(port: u16) {
+    let listener = match toro_vsock::VsockListener::bind(u32::from(port)) {
+        Ok(listener) => listener,
+        Err(reason) => return error!("metrics=vsock:{port}: cannot listen: {reason}"),
+    };
+    info!(
+        "metrics: on port {port} of the sockets to the host, a status page at /, for Prometheus at /metrics"
+    );
+    while let Ok((client, _)) = listener.accept() {
+        client.set_read_timeout(Some(PATIENCE));
+        client.set_write_timeout(Some(PATIENCE));
+        answer(
+            |room| client.read(room).ok(),
+            |bytes| _ = client.write_all(bytes),
+        );
     }
 }
 
 /// Reads one request and answers it. A client that fails is forgotten.
-fn answer(client: &TcpStream) {
+fn answer(read: impl Fn(&mut [u8]) -> Option<usize>, write: impl Fn(&[u8])) {
     let mut input = vec![0; LIMITS.head_bytes];
     let mut len = 0;
     loop {
         match toro_http::parse(&input[..len], &LIMITS) {
             Parsed::Complete { request, .. } => {
-                let reply = reply(request.method, request.target);
-                let _ = client.write_all(reply.as_bytes());
-                return;
+                return write(reply(request.method, request.target).as_bytes());
             }
             Parsed::Invalid(status) => {
-                let _ = client.write_all(page(status, PLAIN, "", true).as_bytes());
-                return;
+                return write(page(status, PLAIN, "", true).as_bytes());
             }
-            Parsed::Partial => match client.read(&mut input[len..]) {
-                Ok(more @ 1..) => len += more,
+            Parsed::Partial => match read(&mut input[len..]) {
+                Some(more @ 1..) => len += more,
                 _ => return,
             },
         }

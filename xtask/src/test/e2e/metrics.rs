@@ -1,7 +1,7 @@
 //! `metrics=` in the web server: its text before Prometheus' own parser, its status page in a browser.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,10 +13,12 @@ use crate::build::{self, Extras, Profile};
 use crate::packages;
 use crate::qemu::{Forward, Machine, Running};
 use crate::run::Wish;
+use crate::setup::{self, Tool};
 use crate::test::chromium;
 use crate::test::client::Client;
 use crate::test::server::{self, Server};
 use crate::test::tally::Tally;
+use crate::vsock::Backend;
 use crate::workspace::Workspace;
 
 /// The port of the metrics in the guest.
@@ -41,8 +43,11 @@ struct Service {
     service: &'static str,
     port: u16,
     talk: &'static [(&'static str, &'static str)],
-    more: fn(&str) -> Result<()>,
+    /// What else the metrics must say.
+    more: fn(&Path, &str) -> Result<()>,
 }
+
+const HOST: &str = "e2e: metrics are served over the sockets to the host";
 
 const SERVICES: &[Service] = &[
     Service {
@@ -55,7 +60,7 @@ const SERVICES: &[Service] = &[
             ("PING", "+PONG"),
             ("DEL key", ":1"),
         ],
-        more: |_| Ok(()),
+        more: |_, _| Ok(()),
     },
     Service {
         name: "e2e: metrics count what echo sends back",
@@ -63,7 +68,7 @@ const SERVICES: &[Service] = &[
         service: "echo",
         port: 7,
         talk: &[("one", "one"), ("two", "two"), ("three", "three")],
-        more: |_| Ok(()),
+        more: |_, _| Ok(()),
     },
     Service {
         name: "e2e: metrics count the lines of durable-log, its files and its disk",
@@ -85,6 +90,10 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
     for service in SERVICES {
         let workspace = workspace.clone();
         tally.case(service.name, TIMEOUT, move || counted(&workspace, service));
+    }
+    {
+        let workspace = workspace.clone();
+        tally.case(HOST, TIMEOUT, move || to_the_host(&workspace));
     }
     if !CASES.iter().any(|(name, _)| tally.wants(name)) {
         return;
@@ -172,12 +181,41 @@ fn counted(workspace: &Workspace, service: &Service) -> Result<()> {
         "{count} requests, {all} in buckets, of {said}:\n{text}"
     );
     ensure!(of("sum", "")? > 0.0, "they took no time:\n{text}");
-    (service.more)(&text)?;
-    checked(&workspace.target("test")?, &text)
+    (service.more)(&workspace.target("test")?, &text)
+}
+
+/// `metrics=vsock:PORT`: no address of the network leads there.
+fn to_the_host(workspace: &Workspace) -> Result<()> {
+    setup::ensure(&[Tool::VhostDeviceVsock])?;
+    let package = workspace.appliance("echo-vsock")?;
+    let extras = Extras {
+        metrics: true,
+        ..Extras::default()
+    };
+    let image = build::build_with(workspace, &package.name, Profile::Debug, extras)?;
+    let mut wish = Wish::of(package, Machine::Q35)?;
+    wish.append = format!("{} log=info metrics=vsock:{PORT}", wish.append);
+    wish.on_free_ports()?;
+    let vm = wish.vm(workspace, package, &image)?;
+    let sockets = vm.vsock.as_ref().context("a socket device")?;
+    let _backend = Backend::start(sockets)?;
+    let running = Running::start(&vm.command())?;
+    running.wait_for(0, &format!("metrics: on port {PORT} of the sockets"))?;
+    let mut stream = sockets.connect(u32::from(PORT), TIMEOUT)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: toro\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, text) = answer
+        .split_once("\r\n\r\n")
+        .context("an answer has a head")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let cores = sample(text, "toro_cores")?;
+    ensure!(cores >= 1.0, "{cores} cores");
+    Ok(())
 }
 
 /// What reached a file was written, synced and flushed to a disk.
-fn storage(text: &str) -> Result<()> {
+fn storage(folder: &Path, text: &str) -> Result<()> {
     let of = |family: &str, label: &str, operation: &str| {
         let labels = format!("{{{label},core=\"0\",operation=\"{operation}\"}}");
         sample(text, &format!("toro_{family}_total{labels}"))
@@ -197,7 +235,7 @@ fn storage(text: &str) -> Result<()> {
         let [read, written] = ["read", "write"].map(|way| of(&format!("{kind}_bytes"), label, way));
         ensure!(read? > 0.0 && written? > 0.0, "no bytes moved:\n{text}");
     }
-    Ok(())
+    checked(folder, text)
 }
 
 fn fetch(address: SocketAddr) -> Result<String> {
