@@ -1,4 +1,4 @@
-//! [`Debug`]: threads that stop and go on as a debugger wishes.
+//! [`struct@Debug`]: threads that stop and go on as a debugger wishes.
 //!
 //! All of them stop together. A thread stops at the top of its loop, outside of the virtual machine; there its registers
 //! can be read and changed. What stops them is an [`Event`], or the debugger itself.

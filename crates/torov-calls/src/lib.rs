@@ -1,7 +1,7 @@
 //! The system calls of a ToroV guest.
 //!
 //! A [`Process`] is a program with its memory, descriptors and mounts. [`thread::run`] drives one processor: the
-//! program runs until it asks for something, [`dispatch`] answers. Each file of handlers is one family of calls; a
+//! program runs until it asks for something, `dispatch` answers. Each file of handlers is one family of calls; a
 //! handler copies what the guest's pointers name once, has that copy judged by the policy, and uses that copy.
 //!
 //! The guest is hostile: no argument makes a handler panic, and none reaches the host unchecked.
