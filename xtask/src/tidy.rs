@@ -1,9 +1,10 @@
 //! `cargo xtask tidy`: the rules of the house that no lint knows.
 //!
 //! Each rule is a function from facts to [`Finding`]s, so that its tests can make it fail: [`floors`] looks at the
-//! manifests, [`rules`] at one file at a time, [`statics`] at all of them together.
+//! manifests, [`rules`] at one file at a time, [`statics`] at all of them together, [`pages`] at the documents.
 
 mod floors;
+mod pages;
 mod rules;
 mod source;
 mod statics;
@@ -70,6 +71,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>> {
     if let Ok(text) = fs::read_to_string(workspace.root.join("docs/ARCHITECTURE.md")) {
         findings.extend(statics::compare(&found, &text));
     }
+    findings.extend(pages::check(&workspace.root)?);
     eprintln!(
         "tidy: {} files in {} crates",
         sources.len(),
