@@ -93,6 +93,10 @@ impl Session {
             if !self.runs {
                 polled[1].fd = None;
             }
+            // gdb begins by asking why the program has stopped: it is heard once that is so.
+            if self.stop.is_empty() {
+                polled[0].fd = None;
+            }
             let waited = host::poll(&mut polled, None);
             waited.map_err(|error| io::Error::from_raw_os_error(error.number().into()))?;
             let [said, rung] = polled.map(|entry| entry.found != 0);
