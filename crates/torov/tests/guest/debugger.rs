@@ -58,8 +58,10 @@ fn waiting(address: &str, args: &[&str]) -> (Child, String, BufReader<std::proce
 }
 
 fn gdb(target: &str) -> Command {
-    let mut gdb = Command::new("gdb");
-    gdb.args(["--nx", "--batch", "-q"])
+    // One that hangs is not to hang the tests.
+    let mut gdb = Command::new("timeout");
+    gdb.args(["--signal=KILL", "300", "gdb"])
+        .args(["--nx", "--batch", "-q"])
         .arg(guest("debugged.c"))
         .args(["-ex", "set pagination off", "-ex", "set confirm off"])
         .args(["-ex", "set tcp connect-timeout 60"])
