@@ -60,7 +60,7 @@ fn waiting(address: &str, args: &[&str]) -> (Child, String, BufReader<std::proce
 fn gdb(target: &str) -> Command {
     // One that hangs is not to hang the tests.
     let mut gdb = Command::new("timeout");
-    gdb.args(["--signal=KILL", "300", "gdb"])
+    gdb.args(["--foreground", "--signal=KILL", "300", "gdb"])
         .args(["--nx", "--batch", "-q"])
         .arg(guest("debugged.c"))
         .args(["-ex", "set pagination off", "-ex", "set confirm off"])
