@@ -16,7 +16,7 @@ use torov_abi::Signal;
 use torov_host as host;
 use torov_vcpu::Registers;
 
-use self::watches::Watch;
+use self::watches::{Turns, Watch};
 use crate::process::Process;
 
 /// The trap flag: an exception behind the next instruction.
@@ -44,7 +44,7 @@ pub enum Mode {
 pub enum Event {
     /// A thread is where a breakpoint is.
     Breakpoint(i32),
-    /// What is watched has changed, which a thread has noticed, and where it lies.
+    /// What is watched has been changed by a thread, and where it lies.
     Watchpoint(i32, u64),
     /// A thread is about to die of a signal, has made its step (SIGTRAP), or the debugger wished it (SIGINT).
     Signal(i32, Signal),
@@ -78,6 +78,7 @@ struct State {
     /// What was in the place of each breakpoint.
     breakpoints: BTreeMap<u64, u8>,
     watches: Vec<Watch>,
+    turns: Turns,
     /// Signals that are not told of before a handler gets them, a bit for each.
     passed_over: u64,
     stops: bool,
@@ -91,6 +92,8 @@ struct State {
 pub struct Debug {
     state: Mutex<State>,
     changed: Condvar,
+    /// Another thread may make its step.
+    turned: Condvar,
     /// Readable when there is an event.
     bell: File,
 }
@@ -110,6 +113,7 @@ impl Debug {
         Ok(Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            turned: Condvar::new(),
             bell: File::from(bell),
         })
     }

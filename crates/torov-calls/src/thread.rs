@@ -71,6 +71,8 @@ struct Thread<'a> {
     steps: bool,
     /// The debugger watches memory: it makes nothing but steps.
     watches: bool,
+    /// Its last step changed what is watched, which has been told.
+    has_written: bool,
 }
 
 /// Runs the first thread of `process` on `vcpu` until the program ends.
@@ -124,6 +126,7 @@ fn drive(process: &Arc<Process>, vcpu: Box<dyn Vcpu>, origin: Origin, line: Arc<
         last_fault: LastFault::default(),
         steps: false,
         watches: false,
+        has_written: false,
     };
     if let Err(error) = thread.sit().and_then(|()| thread.run(exit)) {
         process.end(&Ending::Machine(error.to_string()));
@@ -177,7 +180,7 @@ impl Thread<'_> {
             self.halt()?;
             let exit = match exit.take() {
                 Some(exit) => exit,
-                None => self.vcpu.run()?,
+                None => self.enter()?,
             };
             if self.process.is_over() {
                 return Ok(());

@@ -1,5 +1,8 @@
 //! Watchpoints, without the processor's: where it has none for a program at level 3, every thread makes single steps, and
-//! behind each what is watched is compared. Slow, but no change is missed, whoever makes it.
+//! behind each what is watched is compared. Slow, but no change is missed, whoever makes it. One thread at a time makes its
+//! step, so that the one that is told of is the one that has written; a change by a call is told of by who looks next.
+
+use std::sync::PoisonError;
 
 use torov_abi::word::size;
 use torov_abi::{Errno, Signal};
@@ -27,7 +30,37 @@ impl Watch {
     }
 }
 
+/// Who makes a step: threads in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    came: u64,
+    over: u64,
+}
+
+/// The turn of a thread, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(&'a Debug);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.lock().turns.over += 1;
+        self.0.turned.notify_all();
+    }
+}
+
 impl Debug {
+    /// Waits until it is the calling thread's turn to make a step. Blocks, for as long as the steps of others take.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        let mut state = self.lock();
+        let number = state.turns.came;
+        state.turns.came += 1;
+        let turn = self
+            .turned
+            .wait_while(state, |state| state.turns.over != number);
+        drop(turn.unwrap_or_else(PoisonError::into_inner));
+        Turn(self)
+    }
+
     /// Watches `len` bytes; all threads have stopped.
     ///
     /// # Errors
@@ -61,7 +94,7 @@ impl Debug {
         !self.lock().watches.is_empty()
     }
 
-    /// Stops all threads if something that is watched has changed, which `tid` has noticed; whether it has.
+    /// Stops all threads if something that is watched has changed, which `tid` has made or noticed; whether it has.
     pub(crate) fn compare(&self, process: &Process, tid: i32) -> bool {
         let mut state = self.lock();
         let mut changed = None;

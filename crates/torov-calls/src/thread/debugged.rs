@@ -39,6 +39,23 @@ impl Thread<'_> {
         Ok(())
     }
 
+    /// Lets the program run until its processor comes back. Where memory is watched, that is one instruction, which no
+    /// other thread makes one beside.
+    pub(super) fn enter(&mut self) -> Result<Exit, VcpuError> {
+        let Some(debug) = self.process.debug.as_ref().filter(|_| self.watches) else {
+            return self.vcpu.run();
+        };
+        let turn = debug.turn();
+        // Another's step was what the debugger waits for.
+        if debug.halts(self.tid) {
+            return Ok(Exit::Interrupted);
+        }
+        let exit = self.vcpu.run();
+        self.has_written = debug.compare(self.process, self.tid);
+        drop(turn);
+        exit
+    }
+
     /// Looks at an exit for the debugger; true if it was for it alone.
     pub(super) fn is_for_debugger(&mut self, exit: &Exit) -> bool {
         let Some(debug) = &self.process.debug else {
@@ -69,7 +86,8 @@ impl Thread<'_> {
         let Some(debug) = self.process.debug.clone() else {
             return;
         };
-        let changed = self.watches && debug.compare(self.process, self.tid);
+        let has_written = std::mem::take(&mut self.has_written);
+        let changed = has_written || self.watches && debug.compare(self.process, self.tid);
         if self.steps {
             self.steps = false;
             // One stop for both.
