@@ -5,7 +5,10 @@
 //!  0  number    8..56  six arguments    56  the result, written when the call returns
 //! ```
 //! The calls are made in their order, each judged as if it were alone. The result is how many of them were made; it is less than was
-//! asked where a signal came, or where the poller has made those that cannot block: who asks again goes on with the rest.
+//! asked where a signal came, or where the poller has made those that cannot block: who asks again goes on with the rest. Writes to one
+//! file that follow each other are joined ([`writes`]), which nobody can tell but by the clock.
+
+mod writes;
 
 use torov_abi::word::{size, wide};
 use torov_abi::{Call, Errno};
@@ -40,18 +43,32 @@ pub(crate) fn make(
         Ok(records) => records,
         Err(error) => return Some(Err(error)),
     };
+    let (records, _) = records.as_chunks_mut::<RECORD>();
     let mut made = 0;
-    for record in records.chunks_exact_mut(RECORD) {
-        let call = Call {
-            number: word_at(record, 0),
-            args: [8, 16, 24, 32, 40, 48].map(|at| word_at(record, at)),
-        };
+    // How many of the next calls are made alone, whatever they are.
+    let mut alone = 0;
+    while let Some(record) = records.get(made) {
+        let call = call_of(record);
         if process.is_over() || !is_next(&call) {
             break;
         }
+        if alone == 0 {
+            let joined = writes::make(process, records[made..].iter().map(call_of));
+            for (record, result) in records[made..].iter_mut().zip(&joined.results) {
+                set_result(record, *result);
+            }
+            made += joined.results.len();
+            alone = joined.alone;
+            if !joined.results.is_empty() {
+                continue;
+            }
+        }
+        alone = alone.saturating_sub(1);
         let answer = dispatch::make(process, tid, table, &call);
-        let result = answer.unwrap_or_else(Errno::to_register);
-        record[RESULT..].copy_from_slice(&result.to_le_bytes());
+        set_result(
+            &mut records[made],
+            answer.unwrap_or_else(Errno::to_register),
+        );
         made += 1;
         if answer == Err(Errno::EINTR) {
             break;
@@ -60,8 +77,19 @@ pub(crate) fn make(
     if made == 0 && !records.is_empty() {
         return None;
     }
-    let written = process.memory.write(at, &records[..made * RECORD]);
+    let written = process.memory.write(at, records[..made].as_flattened());
     Some(written.map(|()| wide(made)))
+}
+
+fn call_of(record: &[u8; RECORD]) -> Call {
+    Call {
+        number: word_at(record, 0),
+        args: [8, 16, 24, 32, 40, 48].map(|at| word_at(record, at)),
+    }
+}
+
+fn set_result(record: &mut [u8; RECORD], result: u64) {
+    record[RESULT..].copy_from_slice(&result.to_le_bytes());
 }
 
 /// The records, copied once; that there is room for the results is known before a call is made.

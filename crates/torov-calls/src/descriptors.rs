@@ -1,7 +1,7 @@
 //! [`Descriptors`]: the guest's numbers for what is open. No number of the host is ever seen by the guest, or taken from it.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use torov_abi::Errno;
 use torov_abi::word::{low, size, wide};
@@ -44,29 +44,53 @@ pub struct Descriptor {
     fd: OwnedFd,
     class: Class,
     path: String,
-    never_waits: bool,
+    kind: Kind,
+    joins_writes: OnceLock<bool>,
+}
+
+/// What is behind a descriptor, as far as it matters how it is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A file.
+    File,
+    /// The null device.
+    Null,
+    /// Anything that may make others wait.
+    Other,
 }
 
 impl Descriptor {
     /// Takes `fd` over. `path` is where the guest found it, or empty.
     #[must_use]
     pub fn new(fd: OwnedFd, class: Class, path: String) -> Self {
-        let never_waits = match class {
-            Class::File | Class::Stdio => is_file_or_null(fd.as_fd()),
-            _ => false,
+        let kind = match class {
+            Class::File | Class::Stdio => Kind::of(fd.as_fd()),
+            _ => Kind::Other,
         };
         Self {
             fd,
             class,
             path,
-            never_waits,
+            kind,
+            joins_writes: OnceLock::new(),
         }
     }
 
     /// Whether reading and writing never wait for anyone: it is a file, or the null device.
     #[must_use]
     pub fn never_waits(&self) -> bool {
-        self.never_waits
+        self.kind != Kind::Other
+    }
+
+    /// Whether several writes are the same as one of all their bytes: where files are nothing but bytes.
+    #[must_use]
+    pub fn joins_writes(&self) -> bool {
+        // Asked when it is first wanted, for it takes a call of the host.
+        *self.joins_writes.get_or_init(|| match self.kind {
+            Kind::File => torov_host::holds_plain_files(self.fd()),
+            Kind::Null => true,
+            Kind::Other => false,
+        })
     }
 
     /// The host's descriptor.
@@ -88,15 +112,18 @@ impl Descriptor {
     }
 }
 
-fn is_file_or_null(fd: BorrowedFd<'_>) -> bool {
-    const REGULAR: u32 = 0o100_000;
-    const CHARACTER: u32 = 0o020_000;
-    const NULL: u64 = 0x103;
-    torov_host::status(fd).is_ok_and(|status| match status.mode() & 0o170_000 {
-        REGULAR => true,
-        CHARACTER => status.raw().st_rdev == NULL,
-        _ => false,
-    })
+impl Kind {
+    fn of(fd: BorrowedFd<'_>) -> Self {
+        const REGULAR: u32 = 0o100_000;
+        const CHARACTER: u32 = 0o020_000;
+        const NULL: u64 = 0x103;
+        let status = torov_host::status(fd);
+        status.map_or(Self::Other, |status| match status.mode() & 0o170_000 {
+            REGULAR => Self::File,
+            CHARACTER if status.raw().st_rdev == NULL => Self::Null,
+            _ => Self::Other,
+        })
+    }
 }
 
 /// The table: the guest's number is the index.

@@ -249,16 +249,21 @@ impl Process {
         mode & !self.mask.load(Ordering::Relaxed)
     }
 
+    /// Whether a call on `subject` is allowed; nobody is told if it is not.
+    pub(crate) fn allows(&self, number: u16, subject: Subject<'_>) -> bool {
+        if let Some(usage) = &self.usage {
+            let mut usage = usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.add(number, subject);
+        }
+        self.policy.allows(number, subject)
+    }
+
     /// Judges a call on `subject`.
     ///
     /// # Errors
     /// What the program gets instead.
     pub(crate) fn permit(&self, number: u16, subject: Subject<'_>) -> Result<(), Errno> {
-        if let Some(usage) = &self.usage {
-            let mut usage = usage.lock().unwrap_or_else(PoisonError::into_inner);
-            usage.add(number, subject);
-        }
-        if self.policy.allows(number, subject) {
+        if self.allows(number, subject) {
             return Ok(());
         }
         Err(self.deny(number.into(), subject))
@@ -360,6 +365,27 @@ impl Process {
             return Err(Errno::EFBIG);
         }
         Ok(())
+    }
+
+    /// Counts bytes that are about to be written, if that many are within the limit.
+    pub(crate) fn has_room_for_output(&self, len: u64) -> bool {
+        let more = |before: u64| {
+            before
+                .checked_add(len)
+                .filter(|all| *all <= self.limits.output)
+        };
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.written.fetch_update(set, get, more).is_ok()
+    }
+
+    /// Counts no longer what was not written after all.
+    pub(crate) fn take_back_output(&self, len: u64) {
+        self.written.fetch_sub(len, Ordering::Relaxed);
+    }
+
+    /// Whether calls may be joined: no one looks at each of them, and nothing counts them.
+    pub(crate) fn may_join_calls(&self) -> bool {
+        self.pace.is_none() && !self.observer.wants_calls()
     }
 
     /// How long a call has to wait for the limit of calls in a second.

@@ -151,6 +151,25 @@ pub fn status(fd: BorrowedFd<'_>) -> Result<Status, Errno> {
     Ok(Status(status))
 }
 
+/// Whether `fd` is on a file system of the host whose files are bytes and nothing else: a file elsewhere may take each write for a
+/// command, as those below `/proc` and `/sys` do.
+#[must_use]
+pub fn holds_plain_files(fd: BorrowedFd<'_>) -> bool {
+    const PLAIN: [libc::c_long; 6] = [
+        libc::EXT4_SUPER_MAGIC,
+        libc::TMPFS_MAGIC,
+        libc::OVERLAYFS_SUPER_MAGIC,
+        libc::XFS_SUPER_MAGIC,
+        libc::BTRFS_SUPER_MAGIC,
+        libc::F2FS_SUPER_MAGIC,
+    ];
+    // SAFETY: all-zero is a value of this structure.
+    let mut system: libc::statfs = unsafe { mem::zeroed() };
+    // SAFETY: the structure is ours for the call.
+    let asked = check(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut system) });
+    asked.is_ok() && PLAIN.contains(&system.f_type)
+}
+
 /// `lseek`.
 ///
 /// # Errors
@@ -358,4 +377,20 @@ pub fn set_times(fd: BorrowedFd<'_>, times: Option<[u8; 32]>) -> Result<u64, Err
             libc::AT_EMPTY_PATH,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+
+    use super::holds_plain_files;
+
+    #[test]
+    fn files_that_take_commands_are_not_plain() {
+        for path in ["/proc/self/comm", "/proc/self/stat"] {
+            let file = File::open(path).unwrap();
+            assert!(!holds_plain_files(file.as_fd()), "{path}");
+        }
+    }
 }

@@ -38,7 +38,8 @@ const ALWAYS: &[c_long] = &[
 /// The calls of the host behind each call of the guest that needs more.
 const IMPLIED: &[(&[&str], &[c_long])] = &[
     (&["read", "readv"], &[libc::SYS_read, libc::SYS_readv]),
-    (&["write", "writev"], &[libc::SYS_writev]),
+    // Writes of a batch that follow each other become one `writev`, if the file system is one where that is the same.
+    (&["write", "writev"], &[libc::SYS_writev, libc::SYS_fstatfs]),
     (&["pread64", "preadv", "mmap"], &[libc::SYS_preadv]),
     (&["pwrite64", "pwritev"], &[libc::SYS_pwritev]),
     (&["lseek"], &[libc::SYS_lseek]),

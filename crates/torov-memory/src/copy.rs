@@ -78,16 +78,15 @@ fn resolve(space: &mut Space, ram: &Ram, address: u64, write: bool) -> Result<u6
 
 /// Calls `piece` with the guest-physical address and length of each piece of `address..address + len`.
 fn pieces(
-    memory: &Memory,
+    space: &mut Space,
     (address, len): (u64, u64),
     mut resolve: impl FnMut(&mut Space, u64) -> Result<u64, Errno>,
     mut piece: impl FnMut(u64, u64),
 ) -> Result<(), Errno> {
     let end = address.checked_add(len).ok_or(Errno::EFAULT)?;
-    let mut space = memory.lock();
     let mut at = address;
     while at < end {
-        let frame = resolve(&mut space, at)?;
+        let frame = resolve(space, at)?;
         let here = (PAGE - at % PAGE).min(end - at);
         piece(frame + at % PAGE, here);
         at += here;
@@ -120,26 +119,48 @@ impl Memory {
         self.collect((address, len), resolve)
     }
 
+    /// The pieces behind each of `ranges` in turn, up to the first that [`spans`](Self::spans) would refuse, and how many ranges
+    /// come before it.
+    #[must_use]
+    pub fn spans_of(&self, ranges: &[(u64, u64)], access: Access) -> (Vec<Span<'_>>, usize) {
+        let write = access == Access::Write;
+        let mut spans = Vec::with_capacity(ranges.len());
+        let mut space = self.lock();
+        for (count, range) in ranges.iter().enumerate() {
+            let known = spans.len();
+            let mut piece = |gpa, len| self.add_to(&mut spans, known, gpa, len);
+            let resolve = |space: &mut Space, at| resolve(space, self.ram(), at, write);
+            if pieces(&mut space, *range, resolve, &mut piece).is_err() {
+                spans.truncate(known);
+                return (spans, count);
+            }
+        }
+        (spans, ranges.len())
+    }
+
     fn collect(
         &self,
         range: (u64, u64),
         resolve: impl FnMut(&mut Space, u64) -> Result<u64, Errno>,
     ) -> Result<Vec<Span<'_>>, Errno> {
         let mut spans: Vec<Span<'_>> = Vec::new();
-        pieces(self, range, resolve, |gpa, len| {
-            let start = self.ram().at(gpa, len).as_ptr();
-            match spans.last_mut() {
-                Some(last) if last.address.addr() + last.len == start.addr() => {
-                    last.len += size(len)
-                }
-                _ => spans.push(Span {
-                    address: start,
-                    len: size(len),
-                    owner: PhantomData,
-                }),
-            }
+        pieces(&mut self.lock(), range, resolve, |gpa, len| {
+            self.add_to(&mut spans, 0, gpa, len);
         })?;
         Ok(spans)
+    }
+
+    /// Adds a piece to `spans`, or to the last of them if it goes on there and is none of the first `known`.
+    fn add_to<'a>(&'a self, spans: &mut Vec<Span<'a>>, known: usize, gpa: u64, len: u64) {
+        let start = self.ram().at(gpa, len).as_ptr();
+        match spans[known..].last_mut() {
+            Some(last) if last.address.addr() + last.len == start.addr() => last.len += size(len),
+            _ => spans.push(Span {
+                address: start,
+                len: size(len),
+                owner: PhantomData,
+            }),
+        }
     }
 
     /// Copies bytes out of the guest.
@@ -147,9 +168,10 @@ impl Memory {
     /// # Errors
     /// `EFAULT` if any byte is not readable; `bytes` may hold a part then.
     pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
+        let range = (address, wide(bytes.len()));
         let mut rest = bytes;
         let resolve = |space: &mut Space, at| resolve(space, self.ram(), at, false);
-        pieces(self, (address, wide(rest.len())), resolve, |gpa, len| {
+        pieces(&mut self.lock(), range, resolve, |gpa, len| {
             let (here, behind) = std::mem::take(&mut rest).split_at_mut(size(len));
             self.ram().read(gpa, here);
             rest = behind;
@@ -161,9 +183,10 @@ impl Memory {
     /// # Errors
     /// `EFAULT` if any byte is not writable; a part may have been written then.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let range = (address, wide(bytes.len()));
         let mut rest = bytes;
         let resolve = |space: &mut Space, at| resolve(space, self.ram(), at, true);
-        pieces(self, (address, wide(rest.len())), resolve, |gpa, len| {
+        pieces(&mut self.lock(), range, resolve, |gpa, len| {
             let (here, behind) = rest.split_at(size(len));
             self.ram().write(gpa, here);
             rest = behind;

@@ -71,6 +71,26 @@ fn pointers_at_every_edge_fault() {
 }
 
 #[test]
+fn pieces_of_many_ranges_end_where_one_is_not_the_program_s() {
+    let memory = memory(8 << 20);
+    let at = map(&memory, 0x3000, Rights::READ_WRITE);
+    let end = at + 0x3000;
+    memory.write(at, b"abcdef").unwrap();
+    let check = |ranges: &[(u64, u64)], lens: &[usize], count| {
+        let (spans, found) = memory.spans_of(ranges, Access::Read);
+        let found_lens: Vec<usize> = spans.iter().map(|span| span.len()).collect();
+        assert_eq!((found_lens.as_slice(), found), (lens, count), "{ranges:?}");
+    };
+    check(&[], &[], 0);
+    // Ranges keep to themselves even where one goes on behind the other.
+    check(&[(at, 2), (at + 2, 3), (at, 1)], &[2, 3, 1], 3);
+    check(&[(at, 2), (end, 1), (at, 1)], &[2], 1);
+    check(&[(u64::MAX, 2)], &[], 0);
+    // What was found of the one that fails is given up.
+    check(&[(at, 4), (at + 0x2ffe, 4)], &[4], 1);
+}
+
+#[test]
 fn rights_bind_the_monitor_too() {
     let memory = memory(8 << 20);
     let at = map(&memory, 0x1000, Rights::READ);
