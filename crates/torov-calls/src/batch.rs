@@ -15,7 +15,7 @@ use torov_abi::{Call, Errno};
 use torov_memory::{Access, Memory};
 
 use crate::Answer;
-use crate::context::word_at;
+use crate::context::{Held, word_at};
 use crate::dispatch::{self, Table};
 use crate::process::Process;
 
@@ -29,14 +29,14 @@ const MOST: u64 = 64;
 const RECORD: usize = 64;
 const RESULT: usize = 56;
 
-/// Makes the calls that `call` names, as long as `is_next`, which is asked before each, says so. `None` if it does not of the
-/// first.
+/// Makes the calls that `call` names, as long as `next`, which is asked before each, says what to make it with. `None` if it
+/// does not of the first.
 pub(crate) fn make(
     process: &Process,
     tid: i32,
     table: &mut Table,
     call: &Call,
-    is_next: impl Fn(&Call) -> bool,
+    next: impl Fn(&Call) -> Option<Held>,
 ) -> Option<Answer> {
     let [at, count, ..] = call.args;
     let mut records = match read(&process.memory, at, count) {
@@ -49,9 +49,12 @@ pub(crate) fn make(
     let mut alone = 0;
     while let Some(record) = records.get(made) {
         let call = call_of(record);
-        if process.is_over() || !is_next(&call) {
+        if process.is_over() {
             break;
         }
+        let Some(held) = next(&call) else {
+            break;
+        };
         if alone == 0 {
             let joined = writes::make(process, records[made..].iter().map(call_of));
             for (record, result) in records[made..].iter_mut().zip(&joined.results) {
@@ -64,7 +67,7 @@ pub(crate) fn make(
             }
         }
         alone = alone.saturating_sub(1);
-        let answer = dispatch::make(process, tid, table, &call);
+        let answer = dispatch::make(process, tid, table, &call, held);
         set_result(
             &mut records[made],
             answer.unwrap_or_else(Errno::to_register),

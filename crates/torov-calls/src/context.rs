@@ -22,8 +22,17 @@ const PATH_MAX: usize = 4096;
 /// How many bytes one call moves at most: more is a short transfer, as Linux may do it too.
 const TRANSFER: u64 = 1 << 20;
 
+/// What was looked at before a call, and is used for it whatever its number stands for now.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Nothing.
+    Nothing,
+    /// What a number stood for.
+    Descriptor(u64, Result<Arc<Descriptor>, Errno>),
+}
+
 /// One call of one thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Context<'a> {
     /// The program.
     pub(crate) process: &'a Process,
@@ -31,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) number: u16,
     /// The thread.
     pub(crate) tid: i32,
+    /// What is held for it.
+    pub(crate) held: Held,
 }
 
 impl<'a> Context<'a> {
@@ -45,7 +56,10 @@ impl<'a> Context<'a> {
 
     /// What a number of the guest stands for; judged.
     pub(crate) fn descriptor(&self, number: u64) -> Result<Arc<Descriptor>, Errno> {
-        let descriptor = self.process.descriptors.get(number)?;
+        let descriptor = match &self.held {
+            Held::Descriptor(held, open) if *held == number => open.clone()?,
+            _ => self.process.descriptors.get(number)?,
+        };
         self.permit(Subject::Class(descriptor.class().name()))?;
         Ok(descriptor)
     }
@@ -136,10 +150,19 @@ impl<'a> Context<'a> {
         Ok(spans)
     }
 
-    /// Counts what `spans` hold as output.
-    pub(crate) fn count_output(&self, spans: &[Span<'_>]) -> Result<(), Errno> {
+    /// Counts what `spans` hold as output, and has `put` write it. What it did not write does not count: a call that a signal
+    /// has interrupted is made again, and one that would have to wait is tried again.
+    pub(crate) fn output(
+        &self,
+        spans: &[Span<'_>],
+        put: impl FnOnce() -> Result<u64, Errno>,
+    ) -> Result<u64, Errno> {
         let len = spans.iter().map(|span| wide(span.len())).sum();
-        self.process.count_output(len)
+        self.process.count_output(len)?;
+        let answer = put();
+        let written = answer.unwrap_or(0);
+        self.process.take_back_output(len.saturating_sub(written));
+        answer
     }
 
     /// A pipe without readers is a signal as well as an error.

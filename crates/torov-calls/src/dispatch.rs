@@ -4,7 +4,7 @@ use torov_abi::{Call, Errno};
 use torov_policy::Subject;
 
 use crate::Answer;
-use crate::context::Context;
+use crate::context::{Context, Held};
 use crate::families::{
     change, epoll, files, identity, io, memory, poll, signals, sockets, sync, time, timers,
 };
@@ -78,14 +78,21 @@ pub(crate) fn admit(process: &Process, call: &Call) -> Result<u16, Errno> {
     u16::try_from(call.number).map_err(|_| Errno::ENOSYS)
 }
 
-/// Makes a call that is not the thread's own, and tells who looks on.
-pub(crate) fn make(process: &Process, tid: i32, table: &mut Table, call: &Call) -> Answer {
+/// Makes a call that is not the thread's own, with what is `held` for it, and tells who looks on.
+pub(crate) fn make(
+    process: &Process,
+    tid: i32,
+    table: &mut Table,
+    call: &Call,
+    held: Held,
+) -> Answer {
     let start = process.observer.wants_calls().then(crate::thread::now);
     let made = admit(process, call).and_then(|number| {
         let context = Context {
             process,
             number,
             tid,
+            held,
         };
         answer(table.find(number), &context, call)
     });

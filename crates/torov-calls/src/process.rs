@@ -388,6 +388,12 @@ impl Process {
         self.pace.is_none() && !self.observer.wants_calls()
     }
 
+    /// Whether a thread that waits is wanted elsewhere: the program is over, or the debugger stops it.
+    pub(crate) fn wants(&self, tid: i32) -> bool {
+        let halts = |debug: &Arc<Debug>| debug.halts(tid);
+        self.is_over() || self.debug.as_ref().is_some_and(halts)
+    }
+
     /// How long a call has to wait for the limit of calls in a second.
     pub(crate) fn pace(&self) -> Option<Duration> {
         let pace = self.pace.as_ref()?;

@@ -326,8 +326,9 @@ impl Ring {
             let made = batch::make(process, tid, table, call, willing)?;
             return Some((register(made), made.unwrap_or(0)));
         }
-        let made = quick.is_quick(process, call);
-        made.then(|| (register(dispatch::make(process, tid, table, call)), 1))
+        let held = quick.is_quick(process, call)?;
+        let made = dispatch::make(process, tid, table, call, held);
+        Some((register(made), 1))
     }
 }
 

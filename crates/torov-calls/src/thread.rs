@@ -19,7 +19,7 @@ use torov_policy::Subject;
 use torov_vcpu::{Exit, Vcpu, VcpuError};
 
 use crate::batch;
-use crate::context::Context;
+use crate::context::{Context, Held};
 use crate::dispatch::{self, Answerer, Table};
 use crate::ending::Ending;
 use crate::process::Process;
@@ -223,11 +223,11 @@ impl Thread<'_> {
             return Ok(false);
         }
         if call.number == batch::NUMBER {
-            let is_next = |_: &Call| {
+            let next = |_: &Call| {
                 keep_pace(self.process);
-                true
+                Some(Held::Nothing)
             };
-            let made = batch::make(self.process, self.tid, &mut self.table, &call, is_next);
+            let made = batch::make(self.process, self.tid, &mut self.table, &call, next);
             // None of them is made where the program is over.
             let made = made.unwrap_or(Ok(0));
             self.vcpu.registers_mut().rax = made.unwrap_or_else(Errno::to_register);
@@ -268,6 +268,7 @@ impl Thread<'_> {
             process: self.process,
             number,
             tid: self.tid,
+            held: Held::Nothing,
         };
         let name = match self.table.find(number) {
             Answerer::Thread(name) => name,

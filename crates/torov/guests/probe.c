@@ -285,6 +285,16 @@ static void handlers(void) {
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 }
 
+// Writes that move nothing because a pipe is full, or because a signal came, are no output.
+static void unwritten(void) {
+    static char bytes[1 << 16];
+    int ends[2];
+    CHECK(pipe2(ends, O_NONBLOCK) == 0 && write(ends[1], bytes, sizeof bytes) == sizeof bytes);
+    for (int i = 0; i < 1000; i++) CHECK(write(ends[1], bytes, sizeof bytes) == -1 && errno == EAGAIN);
+    struct iovec vector = {bytes, sizeof bytes};
+    for (int i = 0; i < 1000; i++) CHECK(writev(ends[1], &vector, 1) == -1 && errno == EAGAIN);
+}
+
 // A lock whose owner ends while it holds it goes to the next with a word of warning.
 static pthread_mutex_t lock;
 
@@ -410,6 +420,7 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "write")) for (long at = 0; at < number; at++) if (write(1, "abcdefghij" + at % 10, 1) != 1) return 1;
     if (!strcmp(what, "pointers")) pointers();
     if (!strcmp(what, "descriptors")) descriptors();
+    if (!strcmp(what, "unwritten")) unwritten();
     if (!strcmp(what, "handlers")) handlers();
     if (!strcmp(what, "escapes")) escapes();
     if (!strcmp(what, "protect")) take_away(number, 0);

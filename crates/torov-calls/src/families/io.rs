@@ -41,8 +41,8 @@ fn read(context: &Context<'_>, [fd, at, len, ..]: [u64; 6]) -> Answer {
 fn write(context: &Context<'_>, [fd, at, len, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
     let spans = context.buffer(at, len, Access::Read)?;
-    context.count_output(&spans)?;
-    context.broken_pipe(host::write(descriptor.fd(), &spans))
+    let written = context.output(&spans, || host::write(descriptor.fd(), &spans));
+    context.broken_pipe(written)
 }
 
 fn readv(context: &Context<'_>, [fd, at, count, ..]: [u64; 6]) -> Answer {
@@ -54,8 +54,8 @@ fn readv(context: &Context<'_>, [fd, at, count, ..]: [u64; 6]) -> Answer {
 fn writev(context: &Context<'_>, [fd, at, count, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
     let spans = context.buffers(at, count, Access::Read)?;
-    context.count_output(&spans)?;
-    context.broken_pipe(host::write(descriptor.fd(), &spans))
+    let written = context.output(&spans, || host::write(descriptor.fd(), &spans));
+    context.broken_pipe(written)
 }
 
 fn pread(context: &Context<'_>, [fd, at, len, offset, ..]: [u64; 6]) -> Answer {
@@ -67,8 +67,9 @@ fn pread(context: &Context<'_>, [fd, at, len, offset, ..]: [u64; 6]) -> Answer {
 fn pwrite(context: &Context<'_>, [fd, at, len, offset, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
     let spans = context.buffer(at, len, Access::Read)?;
-    context.count_output(&spans)?;
-    host::write_at(descriptor.fd(), &spans, offset.cast_signed())
+    context.output(&spans, || {
+        host::write_at(descriptor.fd(), &spans, offset.cast_signed())
+    })
 }
 
 fn preadv(context: &Context<'_>, [fd, at, count, offset, ..]: [u64; 6]) -> Answer {
@@ -80,8 +81,9 @@ fn preadv(context: &Context<'_>, [fd, at, count, offset, ..]: [u64; 6]) -> Answe
 fn pwritev(context: &Context<'_>, [fd, at, count, offset, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
     let spans = context.buffers(at, count, Access::Read)?;
-    context.count_output(&spans)?;
-    host::write_at(descriptor.fd(), &spans, offset.cast_signed())
+    context.output(&spans, || {
+        host::write_at(descriptor.fd(), &spans, offset.cast_signed())
+    })
 }
 
 fn sendfile(context: &Context<'_>, [to, from, at, len, ..]: [u64; 6]) -> Answer {

@@ -171,7 +171,7 @@ fn await_one(context: &Context<'_>, wanted: u64, until: Option<Duration>) -> Res
         if let Some(info) = process.signals.accept(context.tid, wanted) {
             return Ok(info);
         }
-        if process.signals.is_due(context.tid) || process.is_over() {
+        if process.signals.is_due(context.tid) || process.wants(context.tid) {
             torov_interrupt::raise();
             return Err(Errno::EINTR);
         }

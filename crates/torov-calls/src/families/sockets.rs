@@ -209,8 +209,9 @@ fn send(
         context.process.permit(judged, Subject::Address(address))?;
         Some(bytes)
     };
-    context.count_output(spans)?;
-    let sent = host::send(descriptor.fd(), spans, flags & FLAGS, to.as_deref());
+    let sent = context.output(spans, || {
+        host::send(descriptor.fd(), spans, flags & FLAGS, to.as_deref())
+    });
     if flags & NOSIGNAL != 0 {
         sent
     } else {

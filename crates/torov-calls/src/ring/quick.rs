@@ -3,6 +3,7 @@
 use torov_abi::{CALL_COUNT, Call, word};
 
 use crate::batch;
+use crate::context::Held;
 use crate::process::Process;
 
 /// Those that are quick whatever their arguments.
@@ -56,15 +57,18 @@ impl Quick {
         Self(speeds)
     }
 
-    /// Whether `call` cannot block.
-    pub(super) fn is_quick(&self, process: &Process, call: &Call) -> bool {
+    /// What `call` is to be made with if it cannot block. What its number stands for was looked at: another thread that
+    /// gives the number to a pipe meanwhile does not have the call made on that.
+    pub(super) fn is_quick(&self, process: &Process, call: &Call) -> Option<Held> {
         match self.0.get(word::size(call.number)) {
-            Some(Speed::Quick) => true,
+            Some(Speed::Quick) => Some(Held::Nothing),
             Some(Speed::ByDescriptor) => {
-                let descriptor = process.descriptors.get(call.args[0]);
-                descriptor.map_or(true, |descriptor| descriptor.never_waits())
+                let number = call.args[0];
+                let descriptor = process.descriptors.get(number);
+                let waits = descriptor.as_ref().is_ok_and(|open| !open.never_waits());
+                (!waits).then_some(Held::Descriptor(number, descriptor))
             }
-            Some(Speed::Any) | None => false,
+            Some(Speed::Any) | None => None,
         }
     }
 }

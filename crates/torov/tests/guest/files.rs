@@ -11,6 +11,10 @@ pub(crate) const CASES: &[Case] = &[
         every_handler_works_under_the_filter,
     ),
     (
+        "what_is_not_written_is_no_output",
+        what_is_not_written_is_no_output,
+    ),
+    (
         "files_are_written_below_a_mount",
         files_are_written_below_a_mount,
     ),
@@ -70,6 +74,16 @@ fn trap(name: &str) -> String {
     symlink(top.join("secret"), data.join("absolute")).expect("the name is free");
     symlink("/proc/self/fd/0", data.join("magic")).expect("the name is free");
     format!("{}:/data:rw", data.display())
+}
+
+fn what_is_not_written_is_no_output() {
+    let profile = folder("unwritten").join("tight.toml");
+    let text =
+        "[limits]\noutput = \"140KiB\"\n[syscalls]\nallow = [\"@start\", \"@stdio\", \"@poll\"]\n";
+    fs::write(&profile, text).expect("the folder is ours");
+    let profile = profile.display().to_string();
+    let output = run(&["run", &profile], &guest("probe.c"), &["unwritten"]);
+    check(&output, 0, "ok\n");
 }
 
 fn every_handler_works_under_the_filter() {

@@ -131,6 +131,9 @@ pub(crate) fn guest(source: &str) -> PathBuf {
     } else {
         let mut cc = Command::new("cc");
         cc.args(["-g", "-O1", "-static", "-pthread"]);
+        if source.starts_with("bare/") {
+            cc.args(["-nostdlib", "-ffreestanding", "-fno-stack-protector"]);
+        }
         cc
     };
     let output = command

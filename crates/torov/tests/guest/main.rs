@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alone;
 mod batch;
 mod clock;
 mod conformance;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     }
     let cases = [
         machine::CASES,
+        alone::CASES,
         batch::CASES,
         clock::CASES,
         faults::CASES,
