@@ -4,14 +4,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use std::{env, fs, panic, process, thread};
+use std::{env, fs, panic, process};
 
 /// A name and what it does.
 pub(crate) type Case = (&'static str, fn());
 
 /// How long a program may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Whether what takes long is asked for, and nothing else.
 pub(crate) fn is_long() -> bool {
@@ -162,25 +164,44 @@ pub(crate) fn run(words: &[&str], guest: &Path, args: &[&str]) -> Output {
         }
         bytes
     });
-    let pid = child.id();
-    let (done, over) = std::sync::mpsc::channel::<()>();
-    let guard = thread::spawn(move || {
-        if over.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-        }
-    });
+    let guard = Guard::of(&child);
     let mut stdout = Vec::new();
     if let Some(pipe) = &mut out {
         pipe.read_to_end(&mut stdout).expect("the pipe can be read");
     }
     let status = child.wait().expect("the child is ours");
-    drop(done);
-    guard.join().expect("the guard does not panic");
+    drop(guard);
     let stderr = reader.join().expect("the reader does not panic");
     Output {
         status,
         stdout,
         stderr,
+    }
+}
+
+/// Kills a child that hangs, unless this is dropped before.
+struct Guard(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Guard {
+    fn of(child: &Child) -> Self {
+        let pid = child.id().to_string();
+        let (done, over) = mpsc::channel();
+        let patience = if is_long() { 12 * PATIENCE } else { PATIENCE };
+        let watch = move || {
+            if over.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-9", &pid]).status();
+            }
+        };
+        Self(Some((done, thread::spawn(watch))))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some((done, watch)) = self.0.take() {
+            drop(done);
+            watch.join().expect("the guard does not panic");
+        }
     }
 }
 
@@ -210,9 +231,9 @@ pub(crate) fn run_into_below(
             command
         }
     };
-    command.stdout(file);
-    let status = command.status().expect("torov can be started");
-    status.code()
+    let mut child = command.stdout(file).spawn().expect("torov can be started");
+    let _guard = Guard::of(&child);
+    child.wait().expect("the child is ours").code()
 }
 
 fn command(words: &[&str], guest: &Path, args: &[&str]) -> Command {

@@ -135,7 +135,7 @@ fn a_million_bytes_are_written_once() {
 
 fn a_guest_that_scribbles_on_the_ring_ends() {
     let file = folder("scribble").join("bytes");
-    let words = ["run", "--ring", "on", "--wall", "60s"];
+    let words = ["run", "--ring", "on", "--wall", "250s"];
     let status = run_into(&file, &words, &guest("probe.c"), &["scribble", "5000"]);
     // It may do itself any harm; the monitor neither fails nor waits for ever.
     assert!(
