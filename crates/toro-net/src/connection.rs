@@ -103,6 +103,8 @@ pub(crate) struct Connection {
     pub(crate) lossy: bool,
     /// What is done about that.
     pub(crate) recovery: Recovery,
+    /// The longest packet that its way takes; 0 if that is what the wire takes.
+    pub(crate) path: u16,
     /// What long packets are cut into; 0 if there are none.
     pub(crate) segment: u16,
     /// The FIN waits until the peer has everything else.
@@ -159,6 +161,7 @@ impl Connection {
             repeats: 0,
             lossy: false,
             recovery: Recovery::new(sent),
+            path: 0,
             segment: 0,
             finishing: false,
             draining: false,

@@ -36,7 +36,8 @@ pub(crate) fn write_answer(answer: &mut [u8], request: &[u8], mac: [u8; 6]) {
     icmp[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
-fn icmp_part(frame: &[u8]) -> Option<&[u8]> {
+/// The part of `frame` behind its IP header.
+pub(crate) fn icmp_part(frame: &[u8]) -> Option<&[u8]> {
     let ip = frame.get(ETHERNET_LEN..)?;
     let header_len = usize::from(ip.first()? & 0x0f) * 4;
     ip.get(header_len..usize::from(packet::be16(ip, 2)))

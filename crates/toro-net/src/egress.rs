@@ -98,7 +98,9 @@ impl Stack {
         let again =
             core::mem::take(&mut connection.expired) && connection.sent != connection.delivered;
         let wide = connection.is_wide() && !again && self.wire.longest_packet().is_some();
-        let interface = self.interfaces.choose(wide);
+        let interface = self
+            .interfaces
+            .choose(&mut self.wire, now, wide, connection.path);
         self.wire.segment_size = connection.segment;
         // With bytes to send there is no need to ask whether something is due.
         let mut unsent = connection.unsent_of(queued);
@@ -164,6 +166,8 @@ impl Stack {
     }
 
     /// Puts a connection that could not send in the queue for what it lacks.
+    #[cold]
+    #[inline(never)]
     fn hold(&mut self, id: SlotId, log: &SendLog) {
         self.note_question(log);
         let Some(connection) = self.connections.get_mut(id) else {

@@ -160,6 +160,7 @@ impl Stack {
     /// Gives connection `id` rings of these sizes, as of `now`; none put it to sleep. Returns `false` if it is not at rest then, or
     /// memory is short.
     #[inline(never)]
+    #[cold]
     pub(crate) fn renew(&mut self, now: Instant, id: SlotId, wanted: &Buffers) -> bool {
         let at = clock::to_smoltcp(now);
         let Some(connection) = self.connections.get_mut(id) else {
@@ -171,7 +172,8 @@ impl Stack {
             && connection.sent == connection.delivered;
         let (nagle, keep_alive) = (socket.nagle_enabled(), socket.keep_alive());
         let old = connection.rings();
-        let interface = self.interfaces.choose(connection.is_wide());
+        let (wide, path) = (connection.is_wide(), connection.path);
+        let interface = self.interfaces.choose(&mut self.wire, now, wide, path);
         let due = interface.poll_at(at, &connection.sockets);
         let Some(agreed) = connection
             .agreed

@@ -37,6 +37,7 @@ impl Stack {
         let taken = match packet::classify(frame, trusted, &self.identity()) {
             Ok(Packet::Tcp(segment)) => self.take_segment(now, frame, &segment),
             Ok(Packet::Echo) => self.take_echo(frame),
+            Ok(Packet::TooLong) => self.take_too_long(frame),
             Ok(Packet::Arp) => self.take_arp(now, frame),
             Ok(Packet::Dhcp) if !self.local.has_client() => Err(DropReason::NoSocket),
             Ok(Packet::Dhcp) => {
@@ -134,13 +135,13 @@ impl Stack {
         self.wire.start_log(Some(connection.sent));
         self.wire.log.stamp = Slot::new(connection.stamp(now));
         self.wire.log.scale = Slot::new(connection.scale(self.config.window_shift()));
+        let (wide, path) = (connection.is_wide(), connection.path);
+        let interface = self.interfaces.choose(&mut self.wire, now, wide, path);
         let mut phy = Phy {
             wire: Some(&mut self.wire),
             frame: Some(frame),
         };
-        self.interfaces
-            .choose(connection.is_wide())
-            .poll_ingress_single(at, &mut phy, &mut connection.sockets);
+        interface.poll_ingress_single(at, &mut phy, &mut connection.sockets);
         self.stats.visits += 1;
         let (left, state) = connection.progress();
         connection.note_delivered(now, queued.saturating_sub(left), state);
@@ -305,6 +306,8 @@ impl Stack {
         self.demux.remove(&request.tuple, Target::HalfOpen(id));
     }
 
+    #[cold]
+    #[inline(never)]
     fn hand_to_time_wait(
         &mut self,
         now: Instant,
@@ -372,6 +375,8 @@ impl Stack {
         Err(DropReason::NoSocket)
     }
 
+    #[cold]
+    #[inline(never)]
     fn take_echo(&mut self, frame: &[u8]) -> Result<(), DropReason> {
         let len = echo::answer_len(frame).ok_or(DropReason::BadChecksum)?;
         let mac = self.wire.info().mac;
@@ -381,6 +386,8 @@ impl Stack {
         Ok(())
     }
 
+    #[cold]
+    #[inline(never)]
     fn take_arp(&mut self, now: Instant, frame: &[u8]) -> Result<(), DropReason> {
         let own = self.own_address().ok_or(DropReason::NotOurAddress)?;
         let station = Station {
@@ -401,6 +408,8 @@ impl Stack {
     }
 
     /// Tells smoltcp where `peer` is, or the router in front of it: the handshake has proved it.
+    #[cold]
+    #[inline(never)]
     fn confirm_station(&mut self, now: Instant, peer: Station) {
         if ipv6::is_stand_in(peer.address) {
             return;
@@ -444,6 +453,8 @@ impl Stack {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn hand_to_local(&mut self, now: Instant, frame: &[u8]) {
         let at = clock::to_smoltcp(now);
         if frame.len() >= ETHERNET_LEN && packet::be16(frame, 12) == ETHERTYPE_ARP {

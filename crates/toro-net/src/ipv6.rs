@@ -41,15 +41,19 @@ use toro_time::Instant;
 pub use self::parse::{Address6, parse_ip6};
 pub(crate) use self::peers::is_stand_in;
 
-use self::edge::{Edge, limit_segments};
+use self::edge::{Edge, LONGER, limit_segments};
 use self::header::{ALL_NODES, ETHERTYPE_IPV6, Header, PAYLOAD};
+use self::messages::Quote;
 use self::peers::{HOP, LOCAL};
 use self::state::{Lent, State};
 use crate::datagrams::Datagrams;
 use crate::extension::{Dropped, Extension};
 use crate::headers::{self, Ends};
 use crate::neighbours::{ARP_FRAME_LEN, Station, write_reply};
-use crate::packet::{self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP};
+use crate::packet::{
+    self, ETHERNET_LEN, IPV4_LEN, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, Tuple,
+};
+use crate::path::TooLong;
 use crate::poll::with_stack;
 use crate::stack::Stack;
 use crate::stats::DropReason;
@@ -205,7 +209,7 @@ impl Ipv6 {
 
     fn take_icmp(
         &mut self,
-        stack: &Stack,
+        stack: &mut Stack,
         now: Instant,
         frame: &[u8],
         header: &Header,
@@ -232,6 +236,10 @@ impl Ipv6 {
             return Err(DropReason::NotOurAddress);
         }
         match kind {
+            messages::TOO_BIG => {
+                let quote = messages::read_too_big(icmp)?;
+                self.take_too_big(stack, &quote)
+            }
             messages::ECHO_REQUEST => {
                 let mut station = [0; 6];
                 station.copy_from_slice(&frame[6..12]);
@@ -245,6 +253,23 @@ impl Ipv6 {
             }
             _ => Err(DropReason::NoSocket),
         }
+    }
+
+    /// Tells the stack how long its packets may be, whose headers are shorter.
+    fn take_too_big(&self, stack: &mut Stack, quote: &Quote) -> Result<(), DropReason> {
+        let remote = self.state.borrow().peers.find(quote.remote, quote.local);
+        let said = TooLong {
+            tuple: Tuple {
+                local: LOCAL,
+                remote: remote.ok_or(DropReason::NoSocket)?,
+                local_port: quote.local_port,
+                remote_port: quote.remote_port,
+            },
+            seq: quote.seq,
+            len: quote.len - LONGER,
+            longest: quote.longest - LONGER,
+        };
+        stack.shorten(&said)
     }
 
     fn take_discovery(

@@ -9,7 +9,8 @@
 //! - `time_wait` remembers closed connections in 40 bytes each.
 //! - `growth` makes rings larger, and sends long packets through a device that cuts them; `slumber` takes the rings of idle
 //!   connections when memory is short.
-//! - `window` puts right what peers say of their windows, `recovery` sends again what was lost, before smoltcp would.
+//! - `window` puts right what peers say of their windows, `recovery` sends again what was lost, before smoltcp would, and
+//!   `path` makes packets shorter that a router on the way does not take.
 //! - `egress` lets those send that something happened to, timers included.
 //! - `neighbours` decides who may teach us addresses; `local` holds DHCP.
 //! - `extension` is where `datagrams` hangs, UDP and pings, and on top of those `lookup`; they come with the first socket that needs them.
@@ -24,7 +25,7 @@
 //! `timestamps` stamps segments and tells old ones from new ones, in images with the unit of that name, and
 //! `scale` writes windows that reach further, in images with `large-windows`.
 //!
-//! Left out: fragments (dropped and counted), path MTU discovery.
+//! Left out: fragments (dropped and counted).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -65,6 +66,7 @@ mod lookup;
 mod names;
 mod neighbours;
 mod packet;
+mod path;
 mod ping;
 mod pings;
 mod poll;

@@ -112,6 +112,8 @@ impl Local {
     }
 
     /// Takes over what the DHCP client has learnt; returns whether that was something.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn follow_dhcp(&mut self, interfaces: &mut Interfaces) -> bool {
         let Some(handle) = self.dhcp else {
             return false;
@@ -136,6 +138,8 @@ impl Local {
         true
     }
 
+    #[cold]
+    #[inline(never)]
     fn configure(&mut self, interfaces: &mut Interfaces, addresses: Addresses) {
         self.deconfigure(interfaces);
         if !address::is_unicast(addresses.ip) || addresses.prefix > 32 {

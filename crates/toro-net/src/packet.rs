@@ -31,6 +31,8 @@ pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
 const DHCP_SERVER_PORT: u16 = 67;
 const DHCP_CLIENT_PORT: u16 = 68;
 const ICMP_ECHO_REQUEST: u8 = 8;
+/// The destination is unreachable, for a packet that is not to be cut is too long.
+const ICMP_TOO_LONG: [u8; 2] = [3, 4];
 
 /// The addresses and ports of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +150,8 @@ pub(crate) enum Packet {
     Echo,
     /// From a DHCP server.
     Dhcp,
+    /// A packet of ours was too long for the way.
+    TooLong,
     /// TCP, to our address.
     Tcp(Segment),
 }
@@ -226,6 +230,7 @@ fn classify_ipv4(
         PROTOCOL_UDP => classify_udp(payload, source, target, trusted, us),
         PROTOCOL_ICMP if Some(target) != us.address => Err(DropReason::NotOurAddress),
         PROTOCOL_ICMP if payload.first() == Some(&ICMP_ECHO_REQUEST) => Ok(Packet::Echo),
+        PROTOCOL_ICMP if payload.starts_with(&ICMP_TOO_LONG) => Ok(Packet::TooLong),
         _ => Err(DropReason::NoSocket),
     }
 }

@@ -207,8 +207,15 @@ impl Connection {
             let recovery = &mut self.recovery;
             recovery.tries += 1;
             (recovery.since, recovery.sample) = (now, None);
-            (recovery.until, recovery.step) = (self.sent, Step::Wanted);
+            let tries = recovery.tries;
+            self.doubt_path(tries);
+            self.say_all_again();
         }
+    }
+
+    /// Has everything that is on its way sent again.
+    pub(crate) fn say_all_again(&mut self) {
+        (self.recovery.until, self.recovery.step) = (self.sent, Step::Wanted);
     }
 }
 

@@ -42,11 +42,13 @@ pub enum DropReason {
     TransmitFull,
     /// A segment that was sent before others that have arrived, by its timestamp, or that lacks one.
     OldTimestamp,
+    /// A message of a router about a segment that is not on its way.
+    ForgedError,
 }
 
 impl DropReason {
     /// How many reasons there are.
-    pub const COUNT: usize = Self::OldTimestamp as usize + 1;
+    pub const COUNT: usize = Self::ForgedError as usize + 1;
 
     /// All of them, in the order of [`Stats::drops`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -69,6 +71,7 @@ impl DropReason {
         Self::QueueFull,
         Self::TransmitFull,
         Self::OldTimestamp,
+        Self::ForgedError,
     ];
 }
 
@@ -103,6 +106,8 @@ pub struct Stats {
     pub timed_out: u64,
     /// Segments sent a second time.
     pub retransmits: u64,
+    /// Times that a connection went over to shorter packets, as a router found those it sent too long.
+    pub narrowed: u64,
     /// Frames passed on to another core, since this one did not know them.
     pub passed_on: u64,
     /// Resets sent to segments that belong to no connection.

@@ -15,7 +15,7 @@ use crate::packet::{
 };
 
 /// By how much a packet becomes longer.
-const LONGER: usize = IPV6_LEN - IPV4_LEN;
+pub(super) const LONGER: usize = IPV6_LEN - IPV4_LEN;
 /// TCP's checksum behind its header's beginning.
 const TCP_CHECKSUM: usize = 16;
 

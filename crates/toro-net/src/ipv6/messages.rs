@@ -1,4 +1,4 @@
-//! The messages of neighbour discovery (RFC 4861), of the groups we are in (RFC 3810), and pings (RFC 4443): as bytes.
+//! The messages of neighbour discovery (RFC 4861), of the groups we are in (RFC 3810), pings and errors (RFC 4443): as bytes.
 //!
 //! Whoever is on the link may have sent them, so each length is checked here.
 
@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
 use super::header::{self, ALL_ROUTERS, Header, PAYLOAD, solicited_node};
-use crate::packet::{PROTOCOL_ICMPV6, be16, be32};
+use crate::packet::{PROTOCOL_ICMPV6, PROTOCOL_TCP, be16, be32};
 use crate::stats::DropReason;
 
+pub(super) const TOO_BIG: u8 = 2;
 pub(super) const ECHO_REQUEST: u8 = 128;
 pub(super) const ECHO_REPLY: u8 = 129;
 pub(super) const ROUTER_SOLICITATION: u8 = 133;
@@ -165,6 +166,46 @@ pub(super) fn frame(source: Ipv6Addr, target: Ipv6Addr, hop_limit: u8, icmp: &[u
     header::write(&mut frame, &header);
     header::put_checksum(&mut frame, &header, CHECKSUM);
     frame
+}
+
+/// The beginning of a packet of ours that a router has found too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quote {
+    pub(super) local: Ipv6Addr,
+    pub(super) remote: Ipv6Addr,
+    pub(super) local_port: u16,
+    pub(super) remote_port: u16,
+    /// The sequence number of the segment in it.
+    pub(super) seq: u32,
+    /// How long it was.
+    pub(super) len: usize,
+    /// How long it may be.
+    pub(super) longest: usize,
+}
+
+/// Reads what a router says of a packet that was too long, if that was a segment of ours, which has no further headers.
+///
+/// # Errors
+/// Says why it is to be dropped.
+pub(super) fn read_too_big(icmp: &[u8]) -> Result<Quote, DropReason> {
+    let quote: &[u8; 56] = icmp.first_chunk().ok_or(DropReason::Truncated)?;
+    let longest = be32(quote, 4) as usize;
+    // RFC 8201, 4: any link takes 1,280 bytes.
+    if longest < 1280 {
+        return Err(DropReason::ForgedError);
+    }
+    if quote[8] >> 4 != 6 || quote[14] != PROTOCOL_TCP {
+        return Err(DropReason::NoSocket);
+    }
+    Ok(Quote {
+        local: header::address(quote, 16),
+        remote: header::address(quote, 32),
+        local_port: be16(quote, 48),
+        remote_port: be16(quote, 50),
+        seq: be32(quote, 52),
+        len: header::IPV6_LEN + usize::from(be16(quote, 12)),
+        longest,
+    })
 }
 
 fn station_option(kind: u8, mac: [u8; 6]) -> [u8; 8] {

@@ -57,6 +57,12 @@ impl Peers {
         self.by_address.get_mut(&address.to_bits())
     }
 
+    /// The address that stands for `remote` where we are `local`, if one does.
+    pub(super) fn find(&self, remote: Ipv6Addr, local: Ipv6Addr) -> Option<Ipv4Addr> {
+        let address = self.by_ends.get(&(remote, local));
+        address.copied().map(Ipv4Addr::from_bits)
+    }
+
     /// The address that stands for `remote` where we are `local`. Call [`keep`](Self::keep) first if it [is time](Self::is_crowded).
     pub(super) fn stand_in(&mut self, remote: Ipv6Addr, local: Ipv6Addr) -> Ipv4Addr {
         if let Some(address) = self.by_ends.get(&(remote, local)) {

@@ -209,6 +209,15 @@ pub(super) fn turned(mut frame: Vec<u8>) -> Option<Vec<u8>> {
     Some(frame)
 }
 
+/// What a router says to a packet that is longer than the next link takes.
+pub(super) fn too_long(sent: &[u8], longest: u16) -> Option<Vec<u8>> {
+    let (is_six, _) = kind(sent)?;
+    let (protocol, message) = if is_six { (58, [2, 0]) } else { (1, [3, 4]) };
+    let mut icmp = [&message[..], &[0; 4], &longest.to_be_bytes()].concat();
+    icmp.extend_from_slice(&sent[14..sent.len().min(14 + 64)]);
+    Some(packet(is_six, protocol, false, &icmp))
+}
+
 /// What a server of DHCP answers to the question `last`, with these options.
 pub(super) fn dhcp(last: &[u8], choice: u8, options: &[u8]) -> Vec<u8> {
     let mut udp = [0, 67, 0, 68, 0, 0, 0, 0].to_vec();

@@ -124,7 +124,12 @@ impl Net {
             7 => {
                 let (at, flip) = (byte(), byte());
                 let last = self.link.borrow().sent.back().cloned();
-                if let Some(turned) = last.and_then(frames::turned) {
+                if choice & 8 != 0 {
+                    let longest = u16::from(at) << 3 | u16::from(flip & 7);
+                    if let Some(said) = last.and_then(|last| frames::too_long(&last, longest)) {
+                        self.give(frames::repaired(said));
+                    }
+                } else if let Some(turned) = last.and_then(frames::turned) {
                     let mut frame = turned;
                     let len = frame.len();
                     frame[usize::from(at) % len] ^= flip;

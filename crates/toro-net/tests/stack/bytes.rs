@@ -157,6 +157,16 @@ pub(crate) fn port_unreachable(sent: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// What a router says to a packet that is longer than the next link takes (RFC 1191).
+pub(crate) fn too_long(sent: &[u8], longest: u16) -> Vec<u8> {
+    let [high, low] = longest.to_be_bytes();
+    let mut message = vec![3, 4, 0, 0, 0, 0, high, low];
+    message.extend_from_slice(&sent[14..42]);
+    let mut frame = ipv4(1, Ipv4Addr::new(192, 0, 2, 1), ADDRESS, &message);
+    fix_icmp(&mut frame);
+    frame
+}
+
 pub(crate) fn change_source(frame: &mut [u8], source: Ipv4Addr) {
     frame[26..30].copy_from_slice(&source.octets());
     fix_ip(frame);

@@ -434,6 +434,51 @@ fn a_listener_takes_connections_and_knows_their_true_ends() {
 }
 
 #[test]
+fn a_narrow_path_is_heard_of() {
+    let (mut world, _) = World::new();
+    let any = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80);
+    world.stack.bind(any).unwrap();
+    let sent = world.give(segment(PEER, [4000, 80], [100, 0], 2, &[2, 4, 5, 0xb4]));
+    let isn = u32::from_be_bytes(sent[0].payload[4..8].try_into().unwrap());
+    world.give(segment(PEER, [4000, 80], [101, isn + 1], 0x10, &[]));
+    let Poll::Ready(Ok(id)) = world.stack.accept(80, &mut None, Waker::noop()) else {
+        panic!("it is not complete");
+    };
+    let written = world.stack.write(world.now, id, &[7; 4000], Waker::noop());
+    assert_eq!(written, Poll::Ready(Ok(4000)));
+    world.turn();
+    let frames = |world: &mut World| -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        for _ in 0..4 {
+            world.stack.receive(world.now, 64);
+            world.stack.advance(world.now);
+            frames.extend(world.link.borrow_mut().from_stack.drain(..));
+        }
+        frames
+    };
+    // What was sent, as a router quotes it.
+    let mut quote = packet(6, 64, (OWN, MAC), PEER, 16, &[0; 1460])[14..70].to_vec();
+    quote[40..44].copy_from_slice(&[0, 80, 4000u16.to_be_bytes()[0], 4000u16.to_be_bytes()[1]]);
+    let said = |quote: &[u8], longest: u32| {
+        let message = [&[2, 0, 0, 0], &longest.to_be_bytes()[..], quote].concat();
+        icmp(64, (ROUTER, ROUTER_MAC), OWN, &message)
+    };
+    // Not on its way, and less than any link takes (RFC 8201, 4).
+    quote[44..48].copy_from_slice(&(isn + 4001).to_be_bytes());
+    for (number, longest) in [(isn + 4001, 1280), (isn + 1, 1279), (isn + 1, 0)] {
+        quote[44..48].copy_from_slice(&number.to_be_bytes());
+        world.inject(said(&quote, longest));
+        assert_eq!(frames(&mut world).len(), 0);
+    }
+    assert_eq!(world.dropped(DropReason::ForgedError), 3);
+    world.inject(said(&quote, 1280));
+    let again = frames(&mut world);
+    assert_eq!(again.len(), 1, "said again at once");
+    assert_eq!(again[0].len(), 14 + 1280);
+    assert_eq!(world.stack.stats().narrowed, 1);
+}
+
+#[test]
 fn a_flood_from_everywhere_does_not_touch_who_is_there() {
     let (mut world, _) = World::new();
     let any = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80);

@@ -21,6 +21,7 @@ mod hostile;
 mod ipv6;
 mod loss;
 mod pair;
+mod path;
 mod service;
 mod slumber;
 mod station;

@@ -11,6 +11,7 @@ use smoltcp::socket::tcp;
 use toro_net::{Address, Config, ConnectionId, ReadError, Stack, WriteError};
 use toro_time::Instant;
 
+use crate::bytes::too_long;
 use crate::flight::Flight;
 use crate::station::Station;
 use crate::wire::{FakeNet, Link};
@@ -26,6 +27,17 @@ pub(crate) struct World {
     pub(crate) client: Station,
     /// The wire; what flies to the stack is marked.
     pub(crate) flight: Flight,
+    /// A router on the way from the stack, if there is one.
+    pub(crate) hop: Option<Hop>,
+}
+
+/// A router before a link that does not take all packets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop {
+    /// The longest it takes.
+    pub(crate) longest: u16,
+    /// It says what it has dropped.
+    pub(crate) speaks: bool,
 }
 
 pub(crate) fn config() -> Config {
@@ -62,6 +74,7 @@ impl World {
             link,
             client: Station::new(),
             flight: Flight::new(1),
+            hop: None,
         }
     }
 
@@ -138,7 +151,15 @@ impl World {
             }
         }
         for frame in self.stack_turn() {
-            self.flight.launch(self.now, false, frame);
+            match self.hop {
+                Some(hop) if frame.len() > 14 + usize::from(hop.longest) => {
+                    if hop.speaks {
+                        let said = too_long(&frame, hop.longest);
+                        self.flight.launch(self.now, true, said);
+                    }
+                }
+                _ => self.flight.launch(self.now, false, frame),
+            }
         }
         landed || self.flight.launched != before
     }

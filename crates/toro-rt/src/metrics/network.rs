@@ -99,6 +99,13 @@ pub(super) fn network(text: &mut Text, cores: &[(String, Core)]) {
             |net| net.retransmits,
         ),
         (
+            "toro_net_narrowed_total",
+            Kind::Counter,
+            "Connections whose packets a router found too long.",
+            &[],
+            |net| net.narrowed,
+        ),
+        (
             "toro_net_refused_total",
             Kind::Counter,
             "Resets sent to segments of no connection.",
