@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::TIMEOUT;
 use crate::build::{self, Image, Profile};
@@ -19,6 +19,9 @@ pub(super) const IDLE: &str = "e2e: an idle server uses under 2 % of a core";
 
 /// The name of the deep case: the same for longer, on two cores, with less.
 pub(super) const IDLE_MINUTE: &str = "e2e: a minute idle on two cores uses under 1 % of a core";
+
+/// How often it is looked whether an image is idle.
+const LOOKS: usize = 6;
 
 /// From start to power-off, on a busy machine.
 const END_TIMEOUT: Duration = Duration::from_secs(120);
@@ -113,18 +116,25 @@ fn mounts_nothing(workspace: &Workspace, hello: &Package, image: &Image) -> Resu
     Ok(())
 }
 
-/// The process uses no more than `percent` of a core while nobody asks for anything for `watched`.
+/// The process comes to use no more than `percent` of a core while nobody asks for anything for `watched`.
+///
+/// What was asked before may have an echo, and the host may charge to a process what was taken from all of them: one that is not
+/// idle is found busy each time.
 pub(super) fn idles(pid: u32, watched: Duration, percent: u64) -> Result<()> {
-    let before = ticks(pid)?;
-    thread::sleep(watched);
-    let used = ticks(pid)? - before;
-    println!("        {used} ticks of 10 ms in {watched:?}");
     // A tick is 10 ms, so a second has 100.
-    ensure!(
-        used <= percent * watched.as_secs(),
-        "it used {used} ticks of 10 ms in {watched:?}"
-    );
-    Ok(())
+    let most = percent * watched.as_secs();
+    let mut all = Vec::new();
+    while all.len() < LOOKS {
+        let before = ticks(pid)?;
+        thread::sleep(watched);
+        let used = ticks(pid)? - before;
+        println!("        {used} ticks of 10 ms in {watched:?}");
+        if used <= most {
+            return Ok(());
+        }
+        all.push(used);
+    }
+    bail!("it used {all:?} ticks of 10 ms in {watched:?} each")
 }
 
 /// Processor time of a process, in ticks of 10 ms.

@@ -20,7 +20,7 @@ use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 
 /// What a lie leads to comes within this time, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(20);
 

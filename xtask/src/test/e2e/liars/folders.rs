@@ -20,6 +20,9 @@ const KIND: &str = "folder";
 const LEFT_OUT: &str = "mount=/lie#:virtiofs:fs#:optional: ";
 const SILENT: &str = "fs#: the host does not answer";
 
+/// How long the image waits for an answer: each silence takes as long, and the honest folder of a busy machine may not.
+const HOST_PATIENCE: Duration = Duration::from_secs(3);
+
 /// More than any answer has.
 const MOST: u64 = 4 << 20;
 
@@ -74,7 +77,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario::new("no answer", ring(Read, RingLie::Never)).says(SILENT),
         Scenario::new(
             "an answer that comes too late",
-            Folder::new(Read, Lie::Late(Duration::from_secs(3))),
+            Folder::new(Read, Lie::Late(2 * HOST_PATIENCE)),
         )
         .says(SILENT)
         .answers(1),
@@ -94,7 +97,8 @@ fn besiege(workspace: &Workspace) -> Result<Siege> {
     let mut wish = Wish::of(package, Machine::Pc)?;
     let forward = Forward::from_free_port(80)?;
     wish.ports = vec![forward];
-    wish.append.push_str(" log=info patience=1");
+    let patience = HOST_PATIENCE.as_secs();
+    wish.append = format!("{} log=info patience={patience}", wish.append);
     for number in 0..scenarios.len() {
         let mount = format!(" mount=/lie{number}:virtiofs:fs{number}:optional");
         wish.append.push_str(&mount);
