@@ -21,7 +21,7 @@ type Labelled = (
 pub(super) fn network(text: &mut Text, cores: &[(String, Core)]) {
     const IN: &[(&str, &str)] = &[("direction", "in")];
     const OUT: &[(&str, &str)] = &[("direction", "out")];
-    const ROWS: [Labelled; 13] = [
+    const ROWS: &[Labelled] = &[
         (
             "toro_net_frames_total",
             Kind::Counter,
@@ -118,7 +118,7 @@ pub(super) fn network(text: &mut Text, cores: &[(String, Core)]) {
             .iter()
             .filter_map(|(number, core)| Some((number, core.net?)))
     };
-    for (name, kind, help, labels, value) in ROWS {
+    for &(name, kind, help, labels, value) in ROWS {
         if !help.is_empty() {
             text.family(name, kind, help);
         }
