@@ -75,6 +75,7 @@ numbers! {
     (EHOSTUNREACH = 113, "No route to host"),
     (EALREADY = 114, "Operation already in progress"),
     (EINPROGRESS = 115, "Operation now in progress"),
+    (ERESTARTSYS = 512, "The call was not made and will be: no program sees this"),
 }
 
 impl Errno {

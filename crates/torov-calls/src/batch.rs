@@ -68,6 +68,13 @@ pub(crate) fn make(
         }
         alone = alone.saturating_sub(1);
         let answer = dispatch::make(process, tid, table, &call, held);
+        if answer == Err(Errno::ERESTARTSYS) {
+            // Those that were made are told of before the signal; the rest is made when it is asked for again.
+            if made == 0 {
+                return Some(answer);
+            }
+            break;
+        }
         set_result(
             &mut records[made],
             answer.unwrap_or_else(Errno::to_register),

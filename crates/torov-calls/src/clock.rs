@@ -12,6 +12,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use torov_abi::word::low;
 use torov_abi::{Errno, PAGE, number_of};
 use torov_host as host;
 use torov_memory::{Memory, Rights};
@@ -81,18 +82,31 @@ impl Clock {
     /// ask for the time, if the counter does not keep it, or if there is no room.
     #[must_use]
     pub fn try_new(memory: &Memory, at: u64, policy: &Policy) -> Option<Self> {
-        let is_allowed =
-            |call: &str| number_of(call).is_some_and(|number| policy.knows(number.into()));
-        if !is_allowed("clock_gettime") || !tsc::is_invariant() {
+        if !is_allowed(policy, "clock_gettime") || !tsc::is_invariant() {
             return None;
         }
         let anchor = Look::now()?;
-        let page = memory.share_pages(at, 1, Rights::READ).ok()?;
-        let image = memory
-            .share_pages(at + PAGE, 1, Rights::READ_EXECUTE)
-            .ok()?;
-        memory.ram().write(image, &vdso::image(is_allowed));
-        Some(Self {
+        let page = put(memory, at, policy).ok()?;
+        Some(Self::on(page, at, anchor))
+    }
+
+    /// Puts it where a program that comes from a snapshot had it. If the program may not ask for the time any more, or if the counter
+    /// does not keep it here, the functions are there, and make calls.
+    ///
+    /// # Errors
+    /// `EEXIST` if there is no room at `at`, or what else is wrong with the place.
+    pub fn again(memory: &Memory, at: u64, policy: &Policy) -> Result<Option<Self>, Errno> {
+        let page = put(memory, at, policy)?;
+        let anchor = match is_allowed(policy, "clock_gettime") && tsc::is_invariant() {
+            true => Look::now(),
+            false => None,
+        };
+        Ok(anchor.map(|anchor| Self::on(page, at, anchor)))
+    }
+
+    /// The clock in the page `page` of the RAM, which the program has at `at`.
+    fn on(page: u64, at: u64, anchor: Look) -> Self {
+        Self {
             image: at + PAGE,
             page,
             state: Mutex::new(State {
@@ -102,13 +116,18 @@ impl Clock {
                 is_shared: false,
                 mistakes: 0,
             }),
-        })
+        }
     }
 
     /// Where the program finds the image: what `AT_SYSINFO_EHDR` says.
     #[must_use]
     pub fn image(&self) -> u64 {
         self.image
+    }
+
+    /// Where its pages begin.
+    pub(crate) fn place(&self) -> u64 {
+        self.image - PAGE
     }
 
     /// Whether `address` is in the image.
@@ -176,6 +195,24 @@ impl Clock {
         // Release: who sees this number sees all words.
         sequence.store(before.wrapping_add(2), Ordering::Release);
     }
+}
+
+fn is_allowed(policy: &Policy, call: &str) -> bool {
+    number_of(call).is_some_and(|number| policy.knows(number.into()))
+}
+
+/// Puts the page of the clock at `at`, with no time in it, and the image behind it. Returns where the page lies in the RAM.
+fn put(memory: &Memory, at: u64, policy: &Policy) -> Result<u64, Errno> {
+    let page = memory.share_pages(at, 1, Rights::READ)?;
+    let behind = at.checked_add(PAGE).ok_or(Errno::EINVAL)?;
+    let image = memory.share_pages(behind, 1, Rights::READ_EXECUTE)?;
+    let image_of = vdso::image(|call| is_allowed(policy, call));
+    memory.ram().write(image, &image_of);
+    // A thread that was in the middle of reading when a snapshot was made must not take this clock for the one that it knew.
+    let sequence = low(tsc::read()) & !1;
+    let word = memory.ram().shared_word(page + clock::SEQUENCE);
+    word.store(sequence, Ordering::Relaxed);
+    Ok(page)
 }
 
 impl Look {

@@ -7,7 +7,7 @@ use torov_abi::{Errno, Signal};
 use torov_memory::{Access, Memory, Span};
 use torov_policy::{Mode, Subject};
 
-use crate::descriptors::{Class, Descriptor};
+use crate::descriptors::{Class, Descriptor, Event};
 use crate::families::identity;
 use crate::mounts::{self, named};
 use crate::process::Process;
@@ -73,6 +73,17 @@ impl<'a> Context<'a> {
         on_exec: bool,
     ) -> Result<u64, Errno> {
         let descriptor = Arc::new(Descriptor::new(fd, class, path));
+        self.process.descriptors.add(descriptor, 0, on_exec)
+    }
+
+    /// Gives something to wait for the lowest free number.
+    pub(crate) fn open_event(
+        &self,
+        fd: std::os::fd::OwnedFd,
+        event: Event,
+        on_exec: bool,
+    ) -> Result<u64, Errno> {
+        let descriptor = Arc::new(Descriptor::event_of(fd, event));
         self.process.descriptors.add(descriptor, 0, on_exec)
     }
 

@@ -272,9 +272,12 @@ impl Debug {
         drop(patience);
     }
 
-    /// A thread begins.
+    /// A thread begins, or is going to.
     pub(crate) fn join(&self, tid: i32) {
         let mut state = self.lock();
+        if state.threads.contains_key(&tid) {
+            return;
+        }
         let is_first = state.threads.is_empty();
         let mode = if state.stops { Mode::Halt } else { Mode::Run };
         let member = Member {

@@ -1,10 +1,14 @@
 //! [`Descriptors`]: the guest's numbers for what is open. No number of the host is ever seen by the guest, or taken from it.
 
+mod event;
+
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use torov_abi::Errno;
 use torov_abi::word::{low, size, wide};
+
+pub(crate) use self::event::{Event, Interest};
 
 /// What a descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub struct Descriptor {
     class: Class,
     path: String,
     kind: Kind,
+    event: Option<Event>,
     joins_writes: OnceLock<bool>,
 }
 
@@ -72,8 +77,29 @@ impl Descriptor {
             class,
             path,
             kind,
+            event: None,
             joins_writes: OnceLock::new(),
         }
+    }
+
+    /// The same for what is waited for.
+    pub(crate) fn event_of(fd: OwnedFd, event: Event) -> Self {
+        Self {
+            event: Some(event),
+            ..Self::new(fd, Class::Event, String::new())
+        }
+    }
+
+    /// What it is to be waited for, if it is.
+    pub(crate) fn event(&self) -> Option<&Event> {
+        self.event.as_ref()
+    }
+
+    /// Whether it is a pipe that was found by a path.
+    pub(crate) fn is_named_pipe(&self) -> bool {
+        const FIFO: u32 = 0o010_000;
+        let status = torov_host::status(self.fd());
+        self.class == Class::File && status.is_ok_and(|status| status.mode() & 0o170_000 == FIFO)
     }
 
     /// Whether reading and writing never wait for anyone: it is a file, or the null device.

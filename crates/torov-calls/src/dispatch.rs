@@ -96,7 +96,9 @@ pub(crate) fn make(
         };
         answer(table.find(number), &context, call)
     });
-    if let Some(start) = start {
+    if let Some(start) = start
+        && made != Err(Errno::ERESTARTSYS)
+    {
         let took = crate::thread::now().saturating_sub(start);
         let result = made.unwrap_or_else(Errno::to_register);
         process.observer.called(tid, call, result, took);

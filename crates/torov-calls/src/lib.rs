@@ -22,16 +22,18 @@ mod pace;
 mod process;
 mod ring;
 mod signals;
+mod standstill;
 pub mod thread;
 
 pub use self::clock::Clock;
 pub use self::descriptors::{Class, Descriptor, Descriptors};
 pub use self::dispatch::is_supported;
 pub use self::ending::{Ending, FaultReport, Remains};
-pub use self::frozen::{Frozen, Open, What};
+pub use self::frozen::{Frozen, Open, Still, What};
 pub use self::mounts::Mounts;
 pub use self::process::{Limits, Observer, Process, Settings};
 pub use self::ring::RingSettings;
+pub use self::signals::alarms::KeptTimer;
 
 /// What a handler answers: the value for the guest's register.
 pub(crate) type Answer = Result<u64, torov_abi::Errno>;

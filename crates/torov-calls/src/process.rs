@@ -22,6 +22,7 @@ use crate::pace::Pace;
 use crate::ring::{Ring, RingSettings};
 use crate::signals::alarms::Alarms;
 use crate::signals::{Info, SI_USER, Signals, To};
+use crate::standstill::Standstill;
 
 /// The program's number, for itself: there is no other.
 pub(crate) const PID: i32 = 2;
@@ -155,6 +156,7 @@ pub struct Process {
     pub(crate) ring: Option<Ring>,
     pub(crate) clock: Option<Clock>,
     pub(crate) freeze_at: Option<FreezeAt>,
+    pub(crate) standstill: Standstill,
 }
 
 /// Before which call the program is to be frozen.
@@ -206,6 +208,7 @@ impl Process {
                 number,
                 passes: AtomicI64::new(count.into()),
             }),
+            standstill: Standstill::default(),
         }
     }
 
@@ -388,10 +391,10 @@ impl Process {
         self.pace.is_none() && !self.observer.wants_calls()
     }
 
-    /// Whether a thread that waits is wanted elsewhere: the program is over, or the debugger stops it.
+    /// Whether a thread that waits is wanted elsewhere: the program is over or stands still, or the debugger stops it.
     pub(crate) fn wants(&self, tid: i32) -> bool {
         let halts = |debug: &Arc<Debug>| debug.halts(tid);
-        self.is_over() || self.debug.as_ref().is_some_and(halts)
+        self.is_over() || self.standstill.is_asked() || self.debug.as_ref().is_some_and(halts)
     }
 
     /// How long a call has to wait for the limit of calls in a second.

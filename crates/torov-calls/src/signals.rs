@@ -11,6 +11,7 @@ mod pending;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use torov_abi::word::int;
 use torov_abi::{Errno, Signal};
 use torov_interrupt::Line;
 
@@ -50,6 +51,36 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// It and to whom it goes, as words: a thread or 0, then number, code, and the two words.
+    pub(crate) fn plain(&self, to: To) -> [u64; 5] {
+        let to = match to {
+            To::Process => 0,
+            To::Thread(tid) => u64::from(tid.cast_unsigned()),
+        };
+        let [first, second] = self.words;
+        let code = u64::from(self.code.cast_unsigned());
+        [to, self.signal.number().into(), code, first, second]
+    }
+
+    /// The same the other way.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is no such signal.
+    pub(crate) fn from_plain(
+        [to, signal, code, first, second]: [u64; 5],
+    ) -> Result<(To, Self), Errno> {
+        let info = Self {
+            signal: Signal::new(int(signal)).ok_or(Errno::EINVAL)?,
+            code: int(code),
+            words: [first, second],
+        };
+        let to = match int(to) {
+            0 => To::Process,
+            tid => To::Thread(tid),
+        };
+        Ok((to, info))
+    }
+
     /// `siginfo_t`.
     pub(crate) fn bytes(&self) -> [u8; 128] {
         let mut bytes = [0; 128];
@@ -323,11 +354,15 @@ impl Signals {
             .map_or(0, |member| (member.pending.set() | shared) & member.mask)
     }
 
-    /// Whether any signal waits, for the program or for one of its threads.
-    pub(crate) fn any_waits(&self) -> bool {
+    /// All that waits, for the program and for its threads, in its order.
+    pub(crate) fn keep(&self) -> Vec<[u64; 5]> {
         let state = self.lock();
-        let mut members = state.threads.iter();
-        state.pending.set() != 0 || members.any(|member| member.pending.set() != 0)
+        let own = state.pending.all().map(|info| info.plain(To::Process));
+        let members = state.threads.iter().flat_map(|member| {
+            let all = member.pending.all();
+            all.map(|info| info.plain(To::Thread(member.tid)))
+        });
+        own.chain(members).collect()
     }
 
     /// The thread's mask.

@@ -26,6 +26,7 @@ use crate::process::Process;
 use crate::ring::Burst;
 use crate::signals::frame::LastFault;
 
+use self::deliver::Ended;
 pub use self::freeze::resume;
 
 /// Calls that change the processor or end the thread; they are answered here.
@@ -78,6 +79,7 @@ struct Thread<'a> {
 /// Runs the first thread of `process` on `vcpu` until the program ends.
 pub fn run(process: &Arc<Process>, vcpu: Box<dyn Vcpu>) {
     process.threads.fetch_add(1, Ordering::Relaxed);
+    process.standstill.join();
     let tid = process.new_tid();
     let line = Arc::new(Line::default());
     process.signals.join(tid, 0, &line);
@@ -178,6 +180,9 @@ impl Thread<'_> {
     fn run(&mut self, mut exit: Option<Exit>) -> Result<(), VcpuError> {
         loop {
             self.halt()?;
+            if self.stands_still()? {
+                return Ok(());
+            }
             let exit = match exit.take() {
                 Some(exit) => exit,
                 None => self.enter()?,
@@ -201,9 +206,9 @@ impl Thread<'_> {
                         self.process.end(&Ending::Fault(Box::new(report)));
                         return Ok(());
                     }
-                    self.attend(None)?;
+                    self.attend(Ended::Whole)?;
                 }
-                Exit::Interrupted => self.attend(None)?,
+                Exit::Interrupted => self.attend(Ended::Whole)?,
             }
             if self.process.is_over() {
                 return Ok(());
@@ -216,7 +221,7 @@ impl Thread<'_> {
         let call = self.vcpu.registers().call();
         if let Some(result) = self.by_ring(&call) {
             self.vcpu.registers_mut().rax = result;
-            self.attend(None)?;
+            self.attend(Ended::Whole)?;
             return Ok(true);
         }
         if self.freezes(&call) {
@@ -231,7 +236,7 @@ impl Thread<'_> {
             // None of them is made where the program is over.
             let made = made.unwrap_or(Ok(0));
             self.vcpu.registers_mut().rax = made.unwrap_or_else(Errno::to_register);
-            self.attend(None)?;
+            self.attend(Ended::of_batch(&call, made))?;
             return Ok(true);
         }
         keep_pace(self.process);
@@ -240,20 +245,22 @@ impl Thread<'_> {
         let next = self.answer(&call);
         let result = match &next {
             Next::Answer(Ok(value)) => *value,
+            // It is made again, and the number is Linux's own affair.
+            Next::Answer(Err(Errno::ERESTARTSYS)) => Errno::EINTR.to_register(),
             Next::Answer(Err(error)) => error.to_register(),
             Next::Elsewhere | Next::Over => 0,
         };
-        if let Some(start) = start {
+        let is_made = !matches!(next, Next::Answer(Err(Errno::ERESTARTSYS)));
+        if let Some(start) = start.filter(|_| is_made) {
             let took = now().saturating_sub(start);
             self.process.observer.called(self.tid, &call, result, took);
         }
         match next {
             Next::Over => return Ok(false),
-            Next::Elsewhere => self.attend(None)?,
+            Next::Elsewhere => self.attend(Ended::Whole)?,
             Next::Answer(answer) => {
                 self.vcpu.registers_mut().rax = result;
-                let interrupted = answer == Err(Errno::EINTR);
-                self.attend(interrupted.then_some(&call))?;
+                self.attend(Ended::of(&call, answer))?;
             }
         }
         Ok(true)

@@ -237,7 +237,7 @@ pub fn pipe(flags: i32) -> Result<[OwnedFd; 2], Errno> {
     check(unsafe {
         libc::pipe2(
             ends.as_mut_ptr(),
-            flags & libc::O_NONBLOCK | libc::O_CLOEXEC,
+            flags & (libc::O_NONBLOCK | libc::O_DIRECT) | libc::O_CLOEXEC,
         )
     })?;
     let [read, write] = ends.map(|end| Ok(wide(usize::try_from(end).unwrap_or(0))));

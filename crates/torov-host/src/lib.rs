@@ -31,7 +31,7 @@ pub use self::sockets::{
     accept, bind, connect, get_option, listen, local_name, peer_name, receive, send, set_option,
     shutdown, socket, socket_pair,
 };
-pub use self::transfer::{read, read_at, send_file, write, write_at};
+pub use self::transfer::{read, read_at, read_bytes, send_file, write, write_at, write_bytes};
 pub use self::wait::{Polled, memory_barrier, poll, processors, random, yield_now};
 
 /// The result of a call that returns -1 and sets `errno` when it fails.

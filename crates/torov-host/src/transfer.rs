@@ -66,6 +66,26 @@ pub fn write_at(fd: BorrowedFd<'_>, spans: &[Span<'_>], offset: i64) -> Result<u
     check(unsafe { libc::pwritev(fd.as_raw_fd(), at, count, offset) })
 }
 
+/// `read` into memory of the monitor.
+///
+/// # Errors
+/// As the call.
+pub fn read_bytes(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<u64, Errno> {
+    let (at, len) = (bytes.as_mut_ptr(), bytes.len());
+    // SAFETY: the kernel writes at most `len` bytes into the slice.
+    check(unsafe { libc::read(fd.as_raw_fd(), at.cast(), len) })
+}
+
+/// `write` of memory of the monitor.
+///
+/// # Errors
+/// As the call.
+pub fn write_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<u64, Errno> {
+    let (at, len) = (bytes.as_ptr(), bytes.len());
+    // SAFETY: the slice is readable for `len` bytes.
+    check(unsafe { libc::write(fd.as_raw_fd(), at.cast(), len) })
+}
+
 /// `sendfile`, from `offset` on, or from where `from` stands. May block.
 ///
 /// # Errors

@@ -160,6 +160,8 @@ pub fn snapshot_calls() -> Vec<u32> {
         libc::SYS_getsockname,
         libc::SYS_getsockopt,
         libc::SYS_lseek,
+        libc::SYS_read,
+        libc::SYS_timerfd_gettime,
     ])
 }
 

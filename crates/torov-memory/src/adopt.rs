@@ -9,7 +9,7 @@ use torov_abi::{Errno, PAGE};
 use crate::areas::{Area, Rights};
 use crate::memory::Memory;
 use crate::ram::Ram;
-use crate::space::{Place, Space};
+use crate::space::{Place, SHARED, Space};
 use crate::tables::Entry;
 
 impl Memory {
@@ -18,7 +18,7 @@ impl Memory {
     pub fn filled_pages(&self) -> Vec<u64> {
         let mut pages = Vec::new();
         let mut bytes = [0; 4096];
-        for area in self.areas() {
+        for area in self.own_areas() {
             for (start, len) in self.backed(area.start, area.end) {
                 for address in (start..start + len).step_by(size(PAGE)) {
                     if self.peek(address, &mut bytes) && bytes.iter().any(|byte| *byte != 0) {
@@ -28,6 +28,14 @@ impl Memory {
             }
         }
         pages
+    }
+
+    /// The areas that are the program's alone: what the monitor shares with it is not kept.
+    #[must_use]
+    pub fn own_areas(&self) -> Vec<Area> {
+        let mut areas = self.areas();
+        areas.retain(|area| area.name != SHARED);
+        areas
     }
 
     /// Where the heap begins, and where its end was last moved to.

@@ -12,7 +12,7 @@ use crate::tables::{self, Entry};
 const AT_ONCE: u64 = 256 << 10;
 
 /// The name of areas whose pages are the monitor's.
-const SHARED: &str = "torov";
+pub(crate) const SHARED: &str = "torov";
 
 /// Makes RAM part of the virtual machine.
 pub trait Slots: Send {

@@ -1,9 +1,8 @@
 // A program to keep and to go on with: it answers pairs of bytes by what it has in all kinds of places. With an address it
-// serves one connection there instead; with `pipe` or `thread` it has what cannot be kept.
+// serves one connection there instead.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,22 +45,10 @@ static int serve(const char *text) {
     return client < 0 || send(client, "kept", 4, 0) != 4;
 }
 
-static void *idle(void *nothing) {
-    for (;;)
-        pause();
-    return nothing;
-}
-
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
-    int ends[2];
-    pthread_t thread;
     if (strncmp(mode, "127.", 4) == 0)
         return serve(mode);
-    if (strcmp(mode, "pipe") == 0 && pipe(ends))
-        return 1;
-    if (strcmp(mode, "thread") == 0)
-        pthread_create(&thread, NULL, idle, NULL);
     int file = open("/data/log", O_RDWR | O_CREAT, 0644);
     if (file >= 0) {
         dup2(file, 9);

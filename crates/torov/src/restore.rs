@@ -7,18 +7,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use torov_abi::Errno;
-use torov_calls::{Descriptor, Process, Settings, thread};
+use torov_abi::word::size;
+use torov_calls::{Clock, Descriptor, Process, Settings, thread};
 use torov_host::{self as host, Polled};
 use torov_memory::Memory;
 use torov_policy::Policy;
 use torov_vcpu::kvm::KvmMachine;
 use torov_vcpu::{Machine as _, cpuid};
 
+use crate::debugger::Debugger;
 use crate::failure::Failure;
 use crate::options::Command;
 use crate::pool::READABLE;
 use crate::snapshot::Snapshot;
-use crate::watch::Watch;
+use crate::watch::{Program, Watch};
 use crate::{guard, pool, start, watch};
 
 /// Runs the program of the snapshot that `command` names. Comes back only if it could not be started.
@@ -29,9 +31,10 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
             "restore takes a snapshot and nothing else: the program has its arguments already",
         ));
     };
-    if profile.debug.gdb.is_some() || command.core.is_some() {
+    let is_pool = command.listen.is_some() || command.accept;
+    if is_pool && (profile.debug.gdb.is_some() || command.core.is_some()) {
         return Err(Failure::own(
-            "a restored program has no debugger and leaves no core file: leave --gdb and --core away",
+            "many programs cannot share a debugger or a core file: leave --gdb and --core away, or --listen",
         ));
     }
     if let (Some(address), false) = (&command.listen, command.accept) {
@@ -43,8 +46,18 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let policy = Policy::new(&profile).map_err(|error| Failure::own(error.to_string()))?;
     let mounts = start::mounts(&profile, &folder)?;
     let limits = start::limits(&profile)?;
-    let watch = Watch::new(command, &profile)?;
+    let mut watch = Watch::new(command, &profile)?;
+    watch.loaded(Program {
+        symbols: None,
+        auxiliary: snapshot.auxiliary.clone(),
+        name: snapshot
+            .frozen
+            .executable
+            .trim_start_matches('/')
+            .to_owned(),
+    });
 
+    let debugger = Debugger::admit(&profile)?;
     let machine = KvmMachine::try_new().map_err(|error| Failure::own(error.to_string()))?;
     let memory = start::memory_for(&machine, &profile, 0)?;
     place(&memory, &file, &snapshot).map_err(|error| {
@@ -56,26 +69,41 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         named(&format!("its memory cannot be had: {error}{hint}"))
     })?;
     let frozen = &snapshot.frozen;
+    let clock = match frozen.vdso {
+        None => None,
+        Some(at) => Clock::again(&memory, at, &policy)
+            .map_err(|error| named(&format!("its clock has no place: {error}")))?,
+    };
     let refused = |error: torov_vcpu::VcpuError| Failure::own(error.to_string());
-    let mut vcpu = machine
-        .add_vcpu(&frozen.registers, frozen.fs_base)
-        .map_err(refused)?;
-    let (states, features) = (vcpu.states(), cpuid::fingerprint(vcpu.states()));
+    let mut vcpus = Vec::new();
+    for still in frozen.threads.iter().take(size(limits.threads.into())) {
+        let vcpu = machine.add_vcpu(&still.registers, still.fs_base);
+        vcpus.push(vcpu.map_err(refused)?);
+    }
+    let states = vcpus.first().map_or(0, |vcpu| vcpu.states());
+    let features = cpuid::fingerprint(states);
     let misses = |(then, now): (&u32, &u32)| then & !now != 0;
     if states != frozen.states || snapshot.features.iter().zip(&features).any(misses) {
         return Err(named(
             &"it was made on another kind of processor, whose instructions this one has not: make it here",
         ));
     }
-    vcpu.set_extended(&frozen.extended).map_err(refused)?;
+    for (vcpu, still) in vcpus.iter_mut().zip(&frozen.threads) {
+        vcpu.set_extended(&still.extended).map_err(refused)?;
+    }
     let below = snapshot.areas.first().map_or(0, |(start, ..)| *start);
-    let ring = start::ring(&profile, below);
-    // Who waits for a connection is bound already, and has the threads of the limits still to start.
-    let more = match command.accept {
-        true => torov_jail::waiting_calls(),
-        false => Vec::new(),
-    };
-    let filter = guard::filter(&policy, ring.is_some() || command.accept, &more);
+    let ring = start::ring(&profile, below).filter(|_| debugger.is_none());
+    let mut more = Vec::new();
+    if command.accept {
+        more.extend(torov_jail::waiting_calls());
+    }
+    if debugger.is_some() {
+        more.extend(torov_jail::debugger_calls());
+    }
+    // Who waits for a connection is bound already, and has the threads of the limits still to start, as has the program its own.
+    let has_threads = frozen.threads.len() > 1 || !frozen.timers.is_empty();
+    let starts_threads = ring.is_some() || command.accept || has_threads;
+    let filter = guard::filter(&policy, starts_threads, &more);
     guard::leave_namespaces(&profile, &policy)?;
     guard::restrict_files(&profile, &mounts)?;
     let process = Arc::new(Process::new(Settings {
@@ -87,9 +115,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         cwd: frozen.cwd.clone(),
         executable: frozen.executable.clone(),
         observer: Box::new(watch),
-        debug: None,
+        debug: debugger.as_ref().map(Debugger::debug),
         ring,
-        clock: None,
+        clock,
         learn: false,
         freeze_at: None,
     }));
@@ -99,9 +127,15 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         start::listen()?;
         watch::limit_time(&process, &profile)?;
     }
+    if let Some(debugger) = debugger {
+        debugger.attend(&process, snapshot.auxiliary.clone())?;
+    }
     guard::install(&profile, filter)?;
     // Until the program makes the call before which it was kept: all that the machine does for the first time is done then.
-    let exit = vcpu.run().map_err(refused)?;
+    let first = vcpus
+        .first_mut()
+        .ok_or_else(|| named(&"it has no thread"))?;
+    let exit = first.run().map_err(refused)?;
     host::give_back_pages();
     if command.accept {
         if !accept(&process)? {
@@ -110,7 +144,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         start::listen()?;
         watch::limit_time(&process, &profile)?;
     }
-    thread::resume(&process, vcpu, frozen, exit);
+    thread::resume(&process, vcpus, frozen, exit).map_err(|why| named(&why))?;
     loop {
         std::thread::park();
     }

@@ -24,7 +24,7 @@ use torov_vcpu::cpuid;
 use self::telling::{Pen, Reader};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"ToroSnap");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const HEADER: usize = 48;
 /// How long what is told may be.
 const MOST_TOLD: u64 = 16 << 20;
@@ -44,6 +44,8 @@ pub(crate) struct Snapshot {
     pub(crate) pages: Vec<u64>,
     /// Where they begin in the file.
     pub(crate) offset: u64,
+    /// The auxiliary vector, for debuggers.
+    pub(crate) auxiliary: Vec<u8>,
     pub(crate) frozen: Frozen,
 }
 
@@ -64,18 +66,30 @@ fn damaged(what: &str) -> SnapshotError {
 }
 
 /// Writes a program down.
-pub(crate) fn write(file: &File, memory: &Memory, frozen: &Frozen) -> io::Result<()> {
+pub(crate) fn write(
+    file: &File,
+    memory: &Memory,
+    auxiliary: &[u8],
+    frozen: &Frozen,
+) -> io::Result<()> {
     let area = |area: &Area| (area.start, area.end, area.rights, area.name);
     let snapshot = Snapshot {
         features: cpuid::fingerprint(frozen.states),
-        areas: memory.areas().iter().map(area).collect(),
+        areas: memory.own_areas().iter().map(area).collect(),
         heap: memory.heap(),
         pages: memory.filled_pages(),
         offset: 0,
+        auxiliary: auxiliary.to_vec(),
         frozen: frozen.clone(),
     };
+    let head = snapshot.to_bytes();
+    if wide(head.len()) > MOST_TOLD {
+        return Err(io::Error::other(
+            "its pipes and threads are more than a snapshot holds: 16 MiB",
+        ));
+    }
     let mut out = BufWriter::with_capacity(1 << 16, file);
-    out.write_all(&snapshot.to_bytes())?;
+    out.write_all(&head)?;
     let mut page = [0; 4096];
     for address in &snapshot.pages {
         if !memory.peek(*address, &mut page) {
@@ -170,6 +184,7 @@ impl Snapshot {
         for (start, count) in runs {
             pen.words(&[start, count]);
         }
+        pen.bytes(&self.auxiliary);
         pen.frozen(&self.frozen);
         pen.0
     }
@@ -214,6 +229,7 @@ impl Snapshot {
             }
             pages.extend((0..count).map(|at| start + at * PAGE));
         }
+        let auxiliary = reader.bytes()?.to_vec();
         let frozen = reader.frozen()?;
         if !reader.0.is_empty() {
             return Err(damaged("there is more than is told"));
@@ -224,6 +240,7 @@ impl Snapshot {
             heap: (heap_start, heap_end),
             pages,
             offset,
+            auxiliary,
             frozen,
         })
     }
@@ -258,7 +275,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use std::fs::{self, File};
 
-    use torov_calls::{Frozen, Open, What};
+    use torov_calls::{Frozen, KeptTimer, Open, Still, What};
     use torov_memory::Rights;
 
     use super::{Snapshot, checksum};
@@ -269,7 +286,24 @@ mod tests {
             What::Same(0),
             What::File("/data/x".to_owned(), 0o2000, 7),
             What::Listener(vec![2; 16], 0),
+            What::Pipe(1, true, 0o4000),
+            What::Counter(7, true, 0),
+            What::Timer(1, [0, 5, 2, 1], 0o4000),
+            What::Set(vec![(5, 1, u64::MAX), (6, 4, 0)]),
         ];
+        let still = |tid| Still {
+            tid,
+            extended: vec![3; 576],
+            name: *b"a name of 16 by.",
+            ..Still::default()
+        };
+        let timer = KeptTimer {
+            number: -1,
+            clock: 1,
+            nanos: [3, 4],
+            overrun: 5,
+            sends: Some([2, 14, 0x80, 0, 0]),
+        };
         let open = (0..).zip(what).map(|(number, what)| Open {
             number,
             on_exec: number == 2,
@@ -281,10 +315,15 @@ mod tests {
             heap: (0x50_0000, 0x50_0010),
             pages: vec![0x40_0000, 0x40_1000, 0x40_3000],
             offset: 0x1000,
+            auxiliary: vec![6; 32],
             frozen: Frozen {
-                extended: vec![3; 576],
-                tids: [2, 3],
+                threads: vec![still(2), still(4)],
+                next_tid: 5,
                 actions: vec![[0; 4]; 64],
+                waiting: vec![[0, 10, 0, 1, 2]],
+                timers: vec![timer],
+                vdso: Some(0x7000_0000),
+                pipes: vec![Vec::new(), b"held".to_vec()],
                 cwd: "/".to_owned(),
                 executable: "/x".to_owned(),
                 open: open.collect(),

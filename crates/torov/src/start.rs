@@ -64,10 +64,9 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     host::random(&mut random).map_err(|error| Failure::own(error.to_string()))?;
     let memory = memory_for(&machine, &profile, chance(&random, 0))?;
     let top = stack_top(&random);
-    // What is to be learnt has to be seen: without a clock of its own the program makes calls. And a snapshot is of the
-    // program alone, without pages that it shares with this monitor.
+    // What is to be learnt has to be seen: without a clock of its own the program makes calls.
     let clock = match command.verb {
-        Verb::Learn | Verb::Snapshot => None,
+        Verb::Learn => None,
         _ => Clock::try_new(&memory, top + PAGE, &policy),
     };
     let vdso = clock.as_ref().map(Clock::image);
@@ -79,10 +78,11 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     let auxiliary = stack::auxiliary_of(&memory, registers.rsp, auxiliary)
         .map_err(|error| Failure::own(error.to_string()))?;
     watch.loaded(Program {
-        symbols: Symbols { file, bias },
+        symbols: Some(Symbols { file, bias }),
         auxiliary: auxiliary.clone(),
         name: seen(&words[0]).trim_start_matches('/').to_owned(),
     });
+    // A snapshot is of the program alone, without a ring that it shares with this monitor.
     let is_snapshot = command.verb == Verb::Snapshot;
     let ring = ring(&profile, below).filter(|_| debugger.is_none() && !is_snapshot);
     let mut more = Vec::new();

@@ -43,7 +43,8 @@ pub(crate) struct Watch {
 /// What is known of the program that was loaded.
 #[derive(Debug)]
 pub(crate) struct Program {
-    pub(crate) symbols: Symbols,
+    /// None of a program that comes from a snapshot: its file is not known.
+    pub(crate) symbols: Option<Symbols>,
     pub(crate) auxiliary: Vec<u8>,
     pub(crate) name: String,
 }
@@ -211,7 +212,9 @@ impl Observer for Watch {
     fn frozen(&self, program: &Process, frozen: &Frozen) -> Result<(), String> {
         let (path, file) = self.output.as_ref().ok_or("no file is named")?;
         let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        snapshot::write(&file, program.memory(), frozen)
+        let auxiliary = self.program.as_ref().map(|program| &program.auxiliary);
+        let auxiliary = auxiliary.map_or(&[][..], Vec::as_slice);
+        snapshot::write(&file, program.memory(), auxiliary, frozen)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         self.is_kept.store(true, Ordering::Relaxed);
         Ok(())
@@ -241,7 +244,8 @@ impl Observer for Watch {
             }
             _ => {}
         }
-        let symbols = self.program.as_ref().map(|program| &program.symbols);
+        let symbols = self.program.as_ref();
+        let symbols = symbols.and_then(|program| program.symbols.as_ref());
         tell(ending, symbols);
         if let Ending::Fault(report) = ending {
             self.leave_core(program, report);

@@ -11,7 +11,7 @@ use torov_policy::Subject;
 use super::signals::with_mask;
 use crate::Answer;
 use crate::context::Context;
-use crate::descriptors::{Class, Descriptor};
+use crate::descriptors::{Descriptor, Event, Interest};
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
     Some(match name {
@@ -36,16 +36,19 @@ fn create(context: &Context<'_>, flags: u64) -> Answer {
         return Err(Errno::EINVAL);
     }
     let fd = host::epoll_create()?;
-    context.open(fd, Class::Event, String::new(), flags != 0)
+    context.open_event(fd, Event::Set(Interest::default()), flags != 0)
 }
 
 fn set_of(context: &Context<'_>, number: u64) -> Result<std::sync::Arc<Descriptor>, Errno> {
     context.permit(Subject::Nothing)?;
-    let set = context.process.descriptors.get(number)?;
-    if set.class() == Class::Event {
-        Ok(set)
-    } else {
-        Err(Errno::EINVAL)
+    context.process.descriptors.get(number)
+}
+
+/// What a set waits for.
+fn interest(set: &Descriptor) -> Result<&Interest, Errno> {
+    match set.event() {
+        Some(Event::Set(interest)) => Ok(interest),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -63,11 +66,14 @@ fn control(context: &Context<'_>, [set, operation, fd, at, ..]: [u64; 6]) -> Ans
             .read_u64(at.checked_add(4).ok_or(Errno::EFAULT)?)?;
         Some((events, own))
     };
-    host::epoll_control(set.fd(), int(operation), descriptor.fd(), event)
+    interest(&set)?.set(&descriptor, event, || {
+        host::epoll_control(set.fd(), int(operation), descriptor.fd(), event)
+    })
 }
 
 fn wait(context: &Context<'_>, [set, at, most, timeout, ..]: [u64; 6]) -> Answer {
     let set = set_of(context, set)?;
+    interest(&set)?;
     let most = usize::try_from(int(most))
         .ok()
         .filter(|most| *most > 0)

@@ -11,7 +11,7 @@ use torov_policy::Subject;
 use super::signals::with_mask;
 use crate::Answer;
 use crate::context::{Context, timespec, word_at};
-use crate::descriptors::{Class, Descriptor};
+use crate::descriptors::{Class, Descriptor, Event};
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
     Some(match name {
@@ -214,11 +214,13 @@ pub(crate) fn tell(context: &Context<'_>, at: u64, numbers: [u64; 2]) -> Result<
 }
 
 fn eventfd(context: &Context<'_>, value: u64, flags: i32) -> Answer {
-    const KNOWN: i32 = O_CLOEXEC | 0o4000 | 1;
+    const SEMAPHORE: i32 = 1;
+    const KNOWN: i32 = O_CLOEXEC | 0o4000 | SEMAPHORE;
     context.permit(Subject::Nothing)?;
     if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
     let fd = host::event_counter(low(value), flags)?;
-    context.open(fd, Class::Event, String::new(), flags & O_CLOEXEC != 0)
+    let takes_one = flags & SEMAPHORE != 0;
+    context.open_event(fd, Event::Counter { takes_one }, flags & O_CLOEXEC != 0)
 }

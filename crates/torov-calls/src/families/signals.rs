@@ -131,7 +131,11 @@ pub(crate) fn with_mask(
     let mask = context.memory().read_u64(at)?;
     let signals = &context.process.signals;
     signals.lend_mask(context.tid, mask);
-    let answer = call();
+    // What the mask lets through ends the call, be it made or not.
+    let answer = match call() {
+        Err(Errno::ERESTARTSYS) => Err(Errno::EINTR),
+        answer => answer,
+    };
     if answer != Err(Errno::EINTR) {
         signals.return_mask(context.tid);
     }

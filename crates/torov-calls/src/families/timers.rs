@@ -9,7 +9,7 @@ use torov_policy::Subject;
 
 use crate::Answer;
 use crate::context::{Context, timespec, to_timespec, word_at};
-use crate::descriptors::Class;
+use crate::descriptors::Event;
 use crate::signals::alarms::{REAL, Setting};
 use crate::signals::{Info, SI_TIMER, To};
 
@@ -45,7 +45,7 @@ fn timerfd_create(context: &Context<'_>, [clock, flags, ..]: [u64; 6]) -> Answer
     }
     let fd = host::timer(int(clock), int(flags))?;
     let on_exec = int(flags) & CLOEXEC != 0;
-    context.open(fd, Class::Event, String::new(), on_exec)
+    context.open_event(fd, Event::Timer { clock: int(clock) }, on_exec)
 }
 
 fn timerfd_settime(context: &Context<'_>, [fd, flags, new, old, ..]: [u64; 6]) -> Answer {
@@ -68,7 +68,7 @@ fn timerfd_gettime(context: &Context<'_>, [fd, at, ..]: [u64; 6]) -> Answer {
 }
 
 /// Real time, monotonic, and the one that counts sleep as well.
-const CLOCKS: [i32; 3] = [0, 1, 7];
+pub(crate) const CLOCKS: [i32; 3] = [0, 1, 7];
 
 /// The number of a timer that a program has made.
 fn timer(number: u64) -> Result<i32, Errno> {

@@ -11,6 +11,7 @@ use torov_abi::{Errno, Signal};
 use torov_host as host;
 
 use super::{Info, SI_KERNEL, Signals, To};
+use crate::families::timers::CLOCKS;
 
 /// The timer of `alarm` and of `ITIMER_REAL`; those of `timer_create` have numbers from 0 on.
 pub(crate) const REAL: i32 = -1;
@@ -47,11 +48,29 @@ pub(crate) struct Alarms {
     signals: Arc<Signals>,
 }
 
+/// A timer of a program that stands still.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptTimer {
+    /// Its number, or -1 for that of `alarm` and `setitimer`.
+    pub number: i32,
+    /// Its clock.
+    pub clock: i32,
+    /// Nanoseconds until it goes off, or 0 if it is not set, and then from one time to the next.
+    pub nanos: [u64; 2],
+    /// How often it went off more than it could tell.
+    pub overrun: u64,
+    /// To whom the signal goes that it sends: a thread, or 0 for the program; then the signal's number, its code, and the two words
+    /// of a `siginfo_t`.
+    pub sends: Option<[u64; 5]>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     timers: BTreeMap<i32, Timer>,
     /// Whether there is a thread.
     runs: bool,
+    /// Nothing goes off any more: the program is written down.
+    is_still: bool,
 }
 
 impl Alarms {
@@ -73,7 +92,7 @@ impl Alarms {
         };
         let state = State {
             timers: [(REAL, real)].into(),
-            runs: false,
+            ..State::default()
         };
         Self {
             state: Mutex::new(state),
@@ -114,11 +133,61 @@ impl Alarms {
         Ok(number)
     }
 
-    /// Whether the program has made no timer, and no alarm is set.
-    pub(crate) fn are_silent(&self) -> bool {
-        let state = self.lock();
-        let mut timers = state.timers.iter();
-        timers.all(|(number, timer)| *number == REAL && timer.due.is_none())
+    /// What there is, and how it is set. Nothing goes off any more.
+    ///
+    /// # Errors
+    /// What the host says of a clock.
+    pub(crate) fn keep(&self) -> Result<Vec<KeptTimer>, Errno> {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let mut state = self.lock();
+        state.is_still = true;
+        let mut kept = Vec::new();
+        for (number, timer) in &state.timers {
+            if *number == REAL && timer.due.is_none() {
+                continue;
+            }
+            let setting = timer.setting(host::clock_get(timer.clock)?);
+            kept.push(KeptTimer {
+                number: *number,
+                clock: timer.clock,
+                nanos: [setting.value, setting.interval].map(nanos),
+                overrun: timer.overrun,
+                sends: timer.notifies.map(|(to, info)| info.plain(to)),
+            });
+        }
+        Ok(kept)
+    }
+
+    /// Makes and sets timers as they were kept.
+    ///
+    /// # Errors
+    /// `EINVAL` if there can be none like that, `EAGAIN` if there are too many, or if the host gives no thread.
+    pub(crate) fn restore(self: &Arc<Self>, kept: &[KeptTimer]) -> Result<(), Errno> {
+        if kept.len() > MOST {
+            return Err(Errno::EAGAIN);
+        }
+        for timer in kept {
+            if timer.number < REAL || !CLOCKS.contains(&timer.clock) {
+                return Err(Errno::EINVAL);
+            }
+            let notifies = timer.sends.map(Info::from_plain).transpose()?;
+            if timer.number != REAL {
+                let made = Timer {
+                    clock: timer.clock,
+                    due: None,
+                    interval: Duration::ZERO,
+                    notifies,
+                    overrun: 0,
+                };
+                self.lock().timers.insert(timer.number, made);
+            }
+            let [value, interval] = timer.nanos.map(Duration::from_nanos);
+            self.set(timer.number, Setting { value, interval }, false)?;
+            if let Some(made) = self.lock().timers.get_mut(&timer.number) {
+                made.overrun = made.overrun.saturating_add(timer.overrun);
+            }
+        }
+        Ok(())
     }
 
     /// Removes a timer.
@@ -189,6 +258,10 @@ impl Alarms {
         let mut state = self.lock();
         loop {
             let mut next: Option<Duration> = None;
+            if state.is_still {
+                state.runs = false;
+                return;
+            }
             for timer in state.timers.values_mut() {
                 // A clock that cannot be read now could not be read before: the timer would not have been set.
                 let now = host::clock_get(timer.clock).unwrap_or_default();

@@ -66,6 +66,11 @@ impl Pending {
         Some(info)
     }
 
+    /// All of them, in the order in which they came.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Info> {
+        self.infos.iter()
+    }
+
     /// Drops all of one kind.
     pub(super) fn drop_all(&mut self, signal: Signal) {
         self.set &= !bit(signal);

@@ -72,6 +72,7 @@ impl Thread<'_> {
                 .join(tid, process.signals.mask(self.tid), &line);
             let name = process.signals.name(self.tid);
             process.signals.set_name(tid, &name);
+            process.standstill.join();
             let origin = Origin {
                 tid,
                 clear_tid: clear,
@@ -82,6 +83,7 @@ impl Thread<'_> {
             let spawned = thread.spawn(move || drive(&shared, vcpu, origin, line));
             spawned.map_err(|_| {
                 process.signals.leave(tid);
+                process.standstill.leave();
                 Errno::EAGAIN
             })?;
             Ok(wide_tid(tid))

@@ -26,12 +26,41 @@ const NEVER_AGAIN: [&str; 14] = [
     "semtimedop",
 ];
 
+/// How the call ended that the thread has made just now.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ended<'a> {
+    /// It has its answer, or there was none.
+    Whole,
+    /// By `EINTR`.
+    Interrupted(&'a Call),
+    /// Before it was made: the thread's attention was drawn.
+    NotMade(&'a Call),
+}
+
+impl<'a> Ended<'a> {
+    /// By its answer.
+    pub(super) fn of(call: &'a Call, answer: Result<u64, Errno>) -> Self {
+        match answer {
+            Err(Errno::EINTR) => Self::Interrupted(call),
+            Err(Errno::ERESTARTSYS) => Self::NotMade(call),
+            _ => Self::Whole,
+        }
+    }
+
+    /// The same for calls that are made together.
+    pub(super) fn of_batch(call: &'a Call, answer: Result<u64, Errno>) -> Self {
+        match Self::of(call, answer) {
+            Self::Interrupted(_) => Self::Whole,
+            ended => ended,
+        }
+    }
+}
+
 impl Thread<'_> {
-    /// Delivers the signals that wait, if the thread's attention was drawn. `interrupted` is the call that was ended by
-    /// `EINTR` just now.
-    pub(super) fn attend(&mut self, interrupted: Option<&Call>) -> Result<(), VcpuError> {
+    /// Delivers the signals that wait, if the thread's attention was drawn or its call `ended` for it.
+    pub(super) fn attend(&mut self, ended: Ended<'_>) -> Result<(), VcpuError> {
         self.is_due |= self.line.take();
-        if interrupted.is_none() && !self.is_due {
+        if matches!(ended, Ended::Whole) && !self.is_due {
             return Ok(());
         }
         self.process.hear();
@@ -43,7 +72,15 @@ impl Thread<'_> {
             return Ok(());
         }
         self.is_due = false;
-        let mut interrupted = interrupted;
+        let mut interrupted = match ended {
+            Ended::Interrupted(call) => Some(call),
+            Ended::Whole => None,
+            Ended::NotMade(call) => {
+                // The signal came before the call, as far as the program can tell.
+                self.again(call);
+                None
+            }
+        };
         while let Some(delivery) = self.process.signals.take(self.tid) {
             match delivery {
                 Delivery::Death(signal) => {
@@ -85,7 +122,7 @@ impl Thread<'_> {
     }
 
     /// Has the program make `call` again.
-    fn again(&mut self, call: &Call) {
+    pub(super) fn again(&mut self, call: &Call) {
         let registers = self.vcpu.registers_mut();
         registers.rax = call.number;
         // Back to the `syscall`, of two bytes.

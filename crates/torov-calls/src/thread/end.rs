@@ -48,11 +48,13 @@ impl Thread<'_> {
         if self.clear_tid != 0 && self.process.memory.write(self.clear_tid, &[0; 4]).is_ok() {
             self.wake(self.clear_tid);
         }
-        let spares = &self.process.spares;
+        let process = self.process;
+        let spares = &process.spares;
         spares
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(self.vcpu);
+        process.standstill.leave();
     }
 
     /// Marks the locks that the thread still holds, so that the next owner knows, and wakes one that waits for each.

@@ -52,7 +52,7 @@ impl Vcpu for KvmVcpu {
             // SAFETY: KVM_RUN takes no pointer; the page that it writes to is mapped while `fd` lives.
             match unsafe { torov_interrupt::call(words) } {
                 0 => {}
-                error if error == -i64::from(libc::EINTR) => {
+                error if error == -i64::from(libc::EINTR) || error == torov_interrupt::NOT_MADE => {
                     if self.is_settled() {
                         return Ok(self.interrupted());
                     }

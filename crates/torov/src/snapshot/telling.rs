@@ -2,7 +2,7 @@
 
 use torov_abi::PAGE;
 use torov_abi::word::{size, wide};
-use torov_calls::{Frozen, Open, What};
+use torov_calls::{Frozen, KeptTimer, Open, Still, What};
 use torov_vcpu::Registers;
 
 use super::{SnapshotError, damaged};
@@ -29,52 +29,90 @@ impl Pen {
     }
 
     pub(super) fn frozen(&mut self, frozen: &Frozen) {
-        for (_, value) in frozen.registers.named() {
-            self.word(value);
+        self.words(&[frozen.states, number(frozen.next_tid)]);
+        self.word(wide(frozen.threads.len()));
+        for still in &frozen.threads {
+            self.still(still);
         }
-        self.bytes(&frozen.extended);
-        self.word(frozen.states);
-        let tids = frozen.tids.map(|tid| u64::from(tid.cast_unsigned()));
-        let (start, len, disarms) = frozen.stack;
-        let words = [
-            frozen.fs_base,
-            tids[0],
-            tids[1],
-            frozen.at_end[0],
-            frozen.at_end[1],
-            frozen.mask,
-        ];
-        self.words(&words);
-        self.words(&[start, len, disarms.into()]);
-        self.word(wide(frozen.actions.len()));
-        for action in &frozen.actions {
-            self.words(action);
+        self.rows(&frozen.actions);
+        self.rows(&frozen.waiting);
+        self.word(wide(frozen.timers.len()));
+        for timer in &frozen.timers {
+            let [value, interval] = timer.nanos;
+            let words = [number(timer.number), number(timer.clock), value, interval];
+            self.words(&words);
+            self.words(&[timer.overrun, timer.sends.is_some().into()]);
+            self.words(&timer.sends.unwrap_or_default());
         }
+        self.words(&[frozen.vdso.is_some().into(), frozen.vdso.unwrap_or(0)]);
         self.word(frozen.umask.into());
         self.text(&frozen.cwd);
         self.text(&frozen.executable);
+        self.word(wide(frozen.pipes.len()));
+        for bytes in &frozen.pipes {
+            self.bytes(bytes);
+        }
         self.word(wide(frozen.open.len()));
         for open in &frozen.open {
             self.words(&[open.number, open.on_exec.into()]);
-            let flags = |flags: i32| u64::from(flags.cast_unsigned());
-            match &open.what {
-                What::Same(first) => {
-                    self.words(&[0, *first]);
-                }
-                What::Stream(number) => {
-                    self.words(&[1, *number]);
-                }
-                What::File(path, mode, offset) => {
-                    self.words(&[2, flags(*mode), *offset]);
-                    self.text(path);
-                }
-                What::Listener(address, mode) => {
-                    self.words(&[3, flags(*mode)]);
-                    self.bytes(address);
+            self.what(&open.what);
+        }
+    }
+
+    fn rows<const N: usize>(&mut self, rows: &[[u64; N]]) {
+        self.word(wide(rows.len()));
+        for row in rows {
+            self.words(row);
+        }
+    }
+
+    fn still(&mut self, still: &Still) {
+        for (_, value) in still.registers.named() {
+            self.word(value);
+        }
+        self.bytes(&still.extended);
+        let (start, len, disarms) = still.stack;
+        self.words(&[number(still.tid), still.fs_base]);
+        self.words(&still.at_end);
+        self.words(&[still.mask, start, len, disarms.into()]);
+        self.bytes(&still.name);
+    }
+
+    fn what(&mut self, what: &What) {
+        match what {
+            What::Same(first) => self.words(&[0, *first]),
+            What::Stream(number) => self.words(&[1, *number]),
+            What::File(path, flags, offset) => {
+                self.words(&[2, number(*flags), *offset]);
+                self.text(path);
+            }
+            What::Listener(address, flags) => {
+                self.words(&[3, number(*flags)]);
+                self.bytes(address);
+            }
+            What::Pipe(index, writes, flags) => {
+                self.words(&[4, *index, (*writes).into(), number(*flags)]);
+            }
+            What::Counter(value, takes_one, flags) => {
+                self.words(&[5, *value, (*takes_one).into(), number(*flags)]);
+            }
+            What::Timer(clock, setting, flags) => {
+                self.words(&[6, number(*clock), number(*flags)]);
+                self.words(setting);
+            }
+            What::Set(members) => {
+                self.words(&[7, wide(members.len())]);
+                for (number, events, own) in members {
+                    self.words(&[*number, (*events).into(), *own]);
                 }
             }
         }
     }
+}
+
+/// A number that may be negative.
+fn number(number: i32) -> u64 {
+    number.cast_unsigned().into()
 }
 
 /// Reads what is told, from the front.
@@ -128,59 +166,113 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn frozen(&mut self) -> Result<Frozen, SnapshotError> {
+        let (states, next_tid) = (self.word()?, self.int()?);
+        let mut threads = Vec::new();
+        for _ in 0..self.count(28)? {
+            threads.push(self.still()?);
+        }
+        let (actions, waiting) = (self.rows()?, self.rows()?);
+        let mut timers = Vec::new();
+        for _ in 0..self.count(11)? {
+            let (number, clock, nanos) = (self.int()?, self.int()?, self.words()?);
+            let [overrun, sends] = self.words()?;
+            let info = self.words()?;
+            timers.push(KeptTimer {
+                number,
+                clock,
+                nanos,
+                overrun,
+                sends: (sends != 0).then_some(info),
+            });
+        }
+        let [has_vdso, vdso] = self.words()?;
+        let umask = self.int()?.cast_unsigned();
+        let (cwd, executable) = (self.text()?, self.text()?);
+        let mut pipes = Vec::new();
+        for _ in 0..self.count(1)? {
+            pipes.push(self.bytes()?.to_vec());
+        }
+        let mut open = Vec::new();
+        for _ in 0..self.count(4)? {
+            let [number, on_exec] = self.words()?;
+            open.push(Open {
+                number,
+                on_exec: on_exec != 0,
+                what: self.what()?,
+            });
+        }
+        Ok(Frozen {
+            states,
+            threads,
+            next_tid,
+            actions,
+            waiting,
+            timers,
+            vdso: (has_vdso != 0).then_some(vdso),
+            umask,
+            cwd,
+            executable,
+            pipes,
+            open,
+        })
+    }
+
+    fn rows<const N: usize>(&mut self) -> Result<Vec<[u64; N]>, SnapshotError> {
+        let count = self.count(N)?;
+        (0..count).map(|_| self.words()).collect()
+    }
+
+    fn still(&mut self) -> Result<Still, SnapshotError> {
         let registers = self.registers()?;
         let extended = self.bytes()?.to_vec();
         if extended.len() > size(PAGE) {
             return Err(damaged("the registers"));
         }
-        let states = self.word()?;
-        let fs_base = self.word()?;
-        let tids = [self.int()?, self.int()?];
-        let at_end = self.words()?;
-        let mask = self.word()?;
-        let [start, len, disarms] = self.words()?;
-        let mut actions = Vec::new();
-        for _ in 0..self.count(4)? {
-            actions.push(self.words()?);
-        }
-        let umask = self.int()?.cast_unsigned();
-        let (cwd, executable) = (self.text()?, self.text()?);
-        let mut open = Vec::new();
-        for _ in 0..self.count(4)? {
-            let [number, on_exec] = self.words()?;
-            let what = match self.word()? {
-                0 => What::Same(self.word()?),
-                1 => What::Stream(self.word()?),
-                2 => {
-                    let (flags, offset) = (self.int()?, self.word()?);
-                    What::File(self.text()?, flags, offset)
-                }
-                3 => {
-                    let flags = self.int()?;
-                    What::Listener(self.bytes()?.to_vec(), flags)
-                }
-                _ => return Err(damaged("a descriptor")),
-            };
-            open.push(Open {
-                number,
-                on_exec: on_exec != 0,
-                what,
-            });
-        }
-        Ok(Frozen {
+        let (tid, fs_base, at_end) = (self.int()?, self.word()?, self.words()?);
+        let [mask, start, len, disarms] = self.words()?;
+        let name = self.bytes()?;
+        Ok(Still {
+            tid,
             registers,
             extended,
-            states,
             fs_base,
-            tids,
             at_end,
             mask,
             stack: (start, len, disarms != 0),
-            actions,
-            umask,
-            cwd,
-            executable,
-            open,
+            name: name
+                .try_into()
+                .map_err(|_| damaged("the name of a thread"))?,
+        })
+    }
+
+    fn what(&mut self) -> Result<What, SnapshotError> {
+        Ok(match self.word()? {
+            0 => What::Same(self.word()?),
+            1 => What::Stream(self.word()?),
+            2 => {
+                let (flags, offset) = (self.int()?, self.word()?);
+                What::File(self.text()?, flags, offset)
+            }
+            3 => {
+                let flags = self.int()?;
+                What::Listener(self.bytes()?.to_vec(), flags)
+            }
+            4 => What::Pipe(self.word()?, self.word()? != 0, self.int()?),
+            5 => What::Counter(self.word()?, self.word()? != 0, self.int()?),
+            6 => {
+                let (clock, flags) = (self.int()?, self.int()?);
+                What::Timer(clock, self.words()?, flags)
+            }
+            7 => {
+                let mut members = Vec::new();
+                for _ in 0..self.count(3)? {
+                    let [number, events, own] = self.words()?;
+                    let events = u32::try_from(events).map_err(|_| damaged("a set"))?;
+                    members.push((number, events, own));
+                }
+                What::Set(members)
+            }
+            _ => return Err(damaged("a descriptor")),
         })
     }
 

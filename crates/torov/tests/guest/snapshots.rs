@@ -15,6 +15,14 @@ pub(crate) const CASES: &[Case] = &[
         "a_program_goes_on_from_its_snapshot",
         a_program_goes_on_from_its_snapshot,
     ),
+    (
+        "threads_pipes_and_timers_go_on",
+        threads_pipes_and_timers_go_on,
+    ),
+    (
+        "debuggers_see_restored_programs",
+        debuggers_see_restored_programs,
+    ),
     ("a_snapshot_grants_nothing", a_snapshot_grants_nothing),
     ("a_listener_listens_again", a_listener_listens_again),
     (
@@ -107,6 +115,141 @@ fn a_program_goes_on_from_its_snapshot() {
         3,
         "",
     );
+}
+
+/// Keeps the program that has everything, and returns the file's name.
+fn keep_whole(folder: &Path, mode: &str) -> String {
+    let file = folder.join("whole").display().to_string();
+    let whole = guest("whole.c").display().to_string();
+    let words = [
+        "snapshot",
+        "--at",
+        "getppid",
+        "-o",
+        &file,
+        "-a",
+        "@files,@poll",
+        &whole,
+        mode,
+    ];
+    check(&run(&words, b""), 0, "before\n");
+    file
+}
+
+fn threads_pipes_and_timers_go_on() {
+    let folder = folder("snapshot-whole");
+    for _ in 0..2 {
+        let file = keep_whole(&folder, "");
+        let start = |ring: &str| {
+            let words = ["restore", "--ring", ring, "-a", "@files,@poll", &file];
+            start(&words, b"")
+        };
+        for child in ["off", "on", "auto"].map(start) {
+            let output = child.wait_with_output().expect("it is our child");
+            check(&output, 7, "behind\n");
+        }
+    }
+    let file = keep_whole(&folder, "");
+    let tight = |name: &str, text: &str| {
+        let path = folder.join(name);
+        fs::write(&path, text).expect("the folder is ours");
+        path.display().to_string()
+    };
+    for (limits, calls, why) in [
+        ("", "\"@start\"", "the profile allows no `clone`"),
+        (
+            "",
+            "\"@start\", \"@threads\"",
+            "the profile allows no `setitimer`",
+        ),
+        (
+            "",
+            "\"@start\", \"@threads\", \"@signals\"",
+            "the profile allows no `pipe2`",
+        ),
+        (
+            "threads = 4",
+            "\"@start\", \"@threads\", \"@signals\", \"@poll\"",
+            "it has 5 threads, which is beyond the limit",
+        ),
+    ] {
+        let text = format!("[limits]\n{limits}\n[syscalls]\nallow = [{calls}]\n");
+        let profile = tight("tight.toml", &text);
+        check_error(&run(&["restore", &profile, &file], b""), 126, why);
+    }
+    // Who may not ask for the time finds functions that make the call, which is denied.
+    let calls = "\"@start\", \"@stdio\", \"@threads\", \"@signals\", \"@poll\", \"getppid\"";
+    let profile = tight("timeless.toml", &format!("[syscalls]\nallow = [{calls}]\n"));
+    let output = run(&["restore", &profile, &file], b"");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("clock_gettime(clock, &time) == 0 (errno 1)"),
+        "{text}"
+    );
+}
+
+/// What gdb says to `commands` about the program that has everything. `None` if there is no gdb.
+fn gdb(commands: &[&str], more: &[&str]) -> Option<String> {
+    // Whatever becomes of it, it ends.
+    let mut gdb = Command::new("timeout");
+    gdb.args(["120", "gdb", "-nx", "-batch", "-ex"])
+        .arg("set debuginfod enabled off");
+    commands.iter().for_each(|command| {
+        gdb.args(["-ex", command]);
+    });
+    gdb.arg(guest("whole.c")).args(more).stdin(Stdio::null());
+    let output = gdb.output().ok()?;
+    let is_there = output.status.code() != Some(127);
+    is_there.then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn debuggers_see_restored_programs() {
+    if gdb(&["show version"], &[]).is_none() {
+        println!("skipped: no gdb here");
+        return;
+    }
+    let folder = folder("snapshot-debugged");
+    let file = keep_whole(&folder, "");
+    let words = [
+        "restore",
+        "--gdb",
+        "127.0.0.1:0",
+        "-a",
+        "@files,@poll",
+        &file,
+    ];
+    let mut child = start(&words, b"");
+    let mut errors = BufReader::new(child.stderr.take().expect("it is a pipe"));
+    let mut line = String::new();
+    errors.read_line(&mut line).expect("it waits for gdb");
+    let address = line.trim().rsplit(' ').next().unwrap_or_default();
+    let target = format!("target remote {address}");
+    let commands = [
+        &target,
+        "info threads",
+        "print ready",
+        "break puts",
+        "continue",
+        "delete",
+        "continue",
+    ];
+    let text = gdb(&commands, &[]).expect("it was there a moment ago");
+    let ended = child.wait_with_output().expect("it is our child");
+    for piece in ["$1 = 4", "Breakpoint 1, ", "exited with code 07"] {
+        assert!(text.contains(piece), "no {piece} in: {text}");
+    }
+    check(&ended, 7, "behind\n");
+    // A core file has all threads, and the vector by which gdb finds its way.
+    let file = keep_whole(&folder, "abort");
+    let core = folder.join("core").display().to_string();
+    let words = ["restore", "--core", &core, "-a", "@files,@poll", &file];
+    check_error(&run(&words, b""), 134, "ended by SIGABRT");
+    let text = gdb(&["info threads", "backtrace", "info auxv"], &[&core]);
+    let text = text.expect("it was there a moment ago");
+    for piece in ["abort", "main (", "AT_SYSINFO_EHDR"] {
+        assert!(text.contains(piece), "no {piece} in: {text}");
+    }
+    assert!(text.matches("LWP ").count() >= 5, "{text}");
 }
 
 fn a_snapshot_grants_nothing() {
@@ -234,12 +377,15 @@ fn what_cannot_be_kept_is_named() {
     let folder = folder("snapshot-refused");
     let file = folder.join("kept").display().to_string();
     let kept = guest("kept.c").display().to_string();
+    let whole = guest("whole.c").display().to_string();
     for (mode, why) in [
-        ("pipe", "descriptor 3 is an end of a pipe"),
-        ("thread", "the program has several threads"),
+        ("socket", "is a socket that does not listen"),
+        ("packets", "is an end of a pipe of packets"),
+        ("once", "is a set that waits once for descriptor"),
     ] {
+        let allow = "@files,@poll,socketpair";
         let words = [
-            "snapshot", "--at", "read", "-o", &file, "-a", "@poll", &kept, mode,
+            "snapshot", "--at", "getppid", "-o", &file, "-a", allow, &whole, mode,
         ];
         check_error(&run(&words, b""), 125, why);
     }

@@ -1,0 +1,103 @@
+//! [`Event`]: what a descriptor to wait for is, and what the host does not tell of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use torov_abi::Errno;
+
+use super::Descriptor;
+
+/// What a descriptor to wait for is.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A counter (eventfd(2)), and whether reading takes one from it.
+    Counter { takes_one: bool },
+    /// A timer (timerfd_create(2)), by its clock.
+    Timer { clock: i32 },
+    /// A set of descriptors (epoll(7)).
+    Set(Interest),
+}
+
+/// What a set waits for. The host has the same list, and does not show it.
+#[derive(Debug, Default)]
+pub(crate) struct Interest(Mutex<Vec<Wanted>>);
+
+/// One of a set.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// It is in the set for as long as somebody has it open.
+    pub(crate) descriptor: Weak<Descriptor>,
+    /// What for, as in `epoll_ctl`.
+    pub(crate) events: u32,
+    /// The program's own word.
+    pub(crate) own: u64,
+}
+
+impl Interest {
+    fn lock(&self) -> MutexGuard<'_, Vec<Wanted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `change` change what the host's set says of `descriptor`, and keeps `event`, or that it is none of the set any more.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) fn set(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        event: Option<(u32, u64)>,
+        change: impl FnOnce() -> Result<u64, Errno>,
+    ) -> Result<u64, Errno> {
+        let mut all = self.lock();
+        let answer = change()?;
+        let this = Arc::downgrade(descriptor);
+        // What was closed has left the host's set by itself.
+        all.retain(|one| one.descriptor.strong_count() > 0 && !one.descriptor.ptr_eq(&this));
+        all.extend(event.map(|(events, own)| Wanted {
+            descriptor: this,
+            events,
+            own,
+        }));
+        Ok(answer)
+    }
+
+    /// What is waited for now.
+    pub(crate) fn all(&self) -> Vec<Wanted> {
+        self.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use torov_abi::Errno;
+
+    use super::super::Class;
+    use super::{Descriptor, Interest};
+
+    fn descriptor() -> Arc<Descriptor> {
+        let file = File::open("/dev/null").unwrap();
+        Arc::new(Descriptor::new(file.into(), Class::Pipe, String::new()))
+    }
+
+    #[test]
+    fn a_set_knows_what_the_host_was_told() {
+        let (interest, one, other) = (Interest::default(), descriptor(), descriptor());
+        let own = |interest: &Interest| -> Vec<u64> {
+            interest.all().iter().map(|wanted| wanted.own).collect()
+        };
+        interest.set(&one, Some((1, 10)), || Ok(0)).unwrap();
+        interest.set(&other, Some((1, 20)), || Ok(0)).unwrap();
+        let refused = interest.set(&one, Some((1, 99)), || Err(Errno::EEXIST));
+        assert_eq!(
+            (refused, own(&interest)),
+            (Err(Errno::EEXIST), vec![10, 20])
+        );
+        interest.set(&one, Some((4, 11)), || Ok(0)).unwrap();
+        assert_eq!(own(&interest), [20, 11]);
+        drop(other);
+        interest.set(&one, None, || Ok(0)).unwrap();
+        assert!(own(&interest).is_empty());
+    }
+}
