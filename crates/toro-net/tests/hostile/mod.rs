@@ -228,7 +228,7 @@ impl Net {
         let end = self.now + time;
         for _ in 0..200 {
             let next = self.stack.next_deadline().unwrap_or(end);
-            self.now = next.clamp(self.now + Duration::from_micros(10), end);
+            self.now = next.max(self.now + Duration::from_micros(10)).min(end);
             self.turn();
             if self.now >= end {
                 return;

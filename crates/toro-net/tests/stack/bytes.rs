@@ -157,6 +157,61 @@ pub(crate) fn port_unreachable(sent: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A segment of TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tcp {
+    /// From the peer's port to ours, or the other way.
+    pub(crate) ports: [u16; 2],
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// The sum over the pseudo-header (RFC 9293, 3.1) and what follows.
+fn tcp_sum(frame: &[u8]) -> u16 {
+    let pseudo = u32::from(sum(0, &frame[26..34])) + 6 + (frame.len() - 34) as u32;
+    sum(pseudo, &frame[34..])
+}
+
+/// A frame with a segment from the peer, whose urgent pointer is `urgent`.
+pub(crate) fn tcp(segment: &Tcp, urgent: u16) -> Vec<u8> {
+    let mut tcp = segment.ports.map(u16::to_be_bytes).concat();
+    tcp.extend_from_slice(&segment.seq.to_be_bytes());
+    tcp.extend_from_slice(&segment.ack.to_be_bytes());
+    tcp.extend_from_slice(&[5 << 4, segment.flags]);
+    tcp.extend_from_slice(&segment.window.to_be_bytes());
+    tcp.extend_from_slice(&[0, 0]);
+    tcp.extend_from_slice(&urgent.to_be_bytes());
+    tcp.extend_from_slice(&segment.payload);
+    let mut frame = ipv4(6, PEER, ADDRESS, &tcp);
+    let sum = !tcp_sum(&frame);
+    frame[50..52].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+/// Reads a frame of the stack's; `None` if it is no segment.
+///
+/// # Panics
+/// Panics if a sum is wrong.
+pub(crate) fn tcp_of(frame: &[u8]) -> Option<Tcp> {
+    if frame[12..14] != [8, 0] || frame[23] != 6 {
+        return None;
+    }
+    assert_eq!((sum(0, &frame[14..34]), tcp_sum(frame)), (0xffff, 0xffff));
+    let word = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
+    let half = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    Some(Tcp {
+        ports: [half(34), half(36)],
+        seq: word(38),
+        ack: word(42),
+        flags: frame[47],
+        window: half(48),
+        payload: frame[34 + usize::from(frame[46] >> 4) * 4..].to_vec(),
+    })
+}
+
 /// What a router says to a packet that is longer than the next link takes (RFC 1191).
 pub(crate) fn too_long(sent: &[u8], longest: u16) -> Vec<u8> {
     let [high, low] = longest.to_be_bytes();

@@ -1,9 +1,10 @@
 //! An address from a tiny DHCP server, and what else belongs to the machine: pings and ARP.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use smoltcp::wire::{
@@ -13,6 +14,7 @@ use smoltcp::wire::{
 };
 use toro_net::{Address, DropReason};
 
+use crate::bytes::fix;
 use crate::station;
 use crate::wire;
 use crate::world::{ADDRESS, World, config};
@@ -160,6 +162,73 @@ fn a_lease_that_is_not_renewed_runs_out() {
         world.now = next.clamp(world.now + Duration::from_millis(1), end);
     }
     assert_eq!(world.stack.addresses(), None);
+}
+
+/// Lets `time` pass with a server that answers by `answer` what it is asked, and the client beside it.
+fn pass(world: &mut World, time: Duration, answer: &dyn Fn(&[u8]) -> Vec<u8>) {
+    let end = world.now + time;
+    while world.now < end {
+        for _ in 0..4 {
+            let now = smoltcp::time::Instant::from_micros((world.now.as_nanos() / 1000) as i64);
+            world.client.poll(now);
+            while let Some(frame) = world.client.port.sent.pop_front() {
+                world.inject(frame);
+            }
+            for frame in world.stack_turn() {
+                if frame[12..14] == [8, 0] && frame[23] == 17 {
+                    world.inject(answer(&frame));
+                } else {
+                    world.client.port.received.push_back(frame);
+                }
+            }
+        }
+        world.now = world.next_event().min(end);
+    }
+}
+
+#[test]
+fn connections_live_on_while_the_lease_is_renewed() {
+    let mut world = dynamic_world();
+    serve(&mut world, SERVER, 600);
+    world.bind(80);
+    let client = world.client.connect((LEASED, 80));
+    world.settle();
+    let server = world.accept(80).unwrap();
+    let asked = Cell::new(0);
+    pass(&mut world, Duration::from_secs(3000), &|request| {
+        asked.set(asked.get() + 1);
+        answer(request, SERVER, 600)
+    });
+    assert!(asked.get() >= 5, "renewed {} times", asked.get());
+    assert_eq!(world.stack.addresses().unwrap().ip, LEASED);
+    world.client.tcp(client).send_slice(b"hello").unwrap();
+    world.settle();
+    assert_eq!(world.read(server), Poll::Ready(Ok(b"hello".to_vec())));
+    assert!(world.write(server, b"world").is_ready());
+    world.settle();
+    assert_eq!(world.client_reads(client), b"world");
+}
+
+#[test]
+fn a_lease_that_is_taken_back_is_asked_for_anew() {
+    let mut world = dynamic_world();
+    serve(&mut world, SERVER, 600);
+    let refused = Cell::new(0);
+    // RFC 2131, 4.3.2: the server does not know the lease that is to be renewed, once.
+    pass(&mut world, Duration::from_secs(400), &|request| {
+        let mut reply = answer(request, SERVER, 600);
+        let is = |kind: u8| move |bytes: &[u8]| bytes == [53, 1, kind];
+        let renews = request[26..30] == LEASED.octets();
+        let kind = reply.windows(3).position(is(5));
+        if let Some(kind) = kind.filter(|_| renews && refused.get() == 0) {
+            refused.set(1);
+            reply[kind + 2] = 6;
+            fix(&mut reply);
+        }
+        reply
+    });
+    assert_eq!(refused.get(), 1, "it was renewed");
+    assert_eq!(world.stack.addresses().map(|known| known.ip), Some(LEASED));
 }
 
 #[test]

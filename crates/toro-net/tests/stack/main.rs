@@ -26,6 +26,7 @@ mod service;
 mod slumber;
 mod station;
 mod timestamps;
+mod unusual;
 mod windows;
 mod wire;
 mod world;
