@@ -47,16 +47,21 @@ fn traced_by(core: usize, source: Source, body: impl FnOnce()) -> (Vec<Event>, u
     assert!(prepared.iter().all(|core| *core == Ok(true)), "no memory");
     let mut reader = Reader::from_now();
     toro_trace::want(Client::Operator, true);
-    toro_sched::trace_switches(true);
+    each_core_hears_of_it();
     body();
-    let is_wanted = toro_trace::want(Client::Operator, false);
-    toro_sched::trace_switches(is_wanted);
     let mut words = Vec::new();
     let lost = reader.read(core, source, EVENTS, &mut words);
+    toro_trace::want(Client::Operator, false);
+    each_core_hears_of_it();
     let events = words
         .into_iter()
         .map(|words| Event::unpack(words).expect("a known kind"));
     (events.collect(), lost)
+}
+
+fn each_core_hears_of_it() {
+    let heard = toro_sched::on_each_core("trace", toro_sched::trace_here).expect("they began");
+    assert!(heard.iter().all(Result::is_ok));
 }
 
 fn position(events: &[Event], kind: Kind, value: u64) -> Option<usize> {

@@ -13,7 +13,7 @@ use x86_64::registers::model_specific::GsBase;
 /// The most cores that an image can use.
 pub const MAX_CORES: usize = 64;
 
-/// What interrupt entry and [`id`] need, one cache line a core.
+/// What interrupt entry, [`id`] and the scheduler need, two cache lines a core.
 #[repr(C, align(64))]
 pub(crate) struct CoreLocal {
     id: AtomicU64,
@@ -31,6 +31,8 @@ pub(crate) struct CoreLocal {
     pub(crate) apic_id: AtomicU32,
     /// The core's ring of events, for `toro-trace`; null if it has none.
     ring: AtomicPtr<()>,
+    /// The core's scheduler, for `toro-sched`, or null.
+    scheduler: AtomicPtr<()>,
 }
 
 const _: () = assert!(offset_of!(CoreLocal, id) == 0);
@@ -40,7 +42,7 @@ const _: () = assert!(offset_of!(CoreLocal, watch_ticks) == 24);
 const _: () = assert!(offset_of!(CoreLocal, watch_missed) == 32);
 const _: () = assert!(offset_of!(CoreLocal, watch_msr) == 40);
 const _: () = assert!(offset_of!(CoreLocal, ring) == 56);
-const _: () = assert!(size_of::<CoreLocal>() == 64);
+const _: () = assert!(offset_of!(CoreLocal, scheduler) == 64);
 
 static CORES: [CoreLocal; MAX_CORES] = [const {
     CoreLocal {
@@ -52,6 +54,7 @@ static CORES: [CoreLocal; MAX_CORES] = [const {
         watch_msr: AtomicU64::new(0),
         apic_id: AtomicU32::new(0),
         ring: AtomicPtr::new(ptr::null_mut()),
+        scheduler: AtomicPtr::new(ptr::null_mut()),
     }
 }; MAX_CORES];
 
@@ -80,7 +83,7 @@ pub fn id() -> usize {
 #[inline(always)]
 pub fn ring() -> *const () {
     let ring;
-    // SAFETY: the last field of the block that the GS base points at; see `id`.
+    // SAFETY: a field of the block that the GS base points at; see `id`.
     unsafe { asm!("mov {}, gs:[56]", out(reg) ring, options(nostack, preserves_flags, readonly)) };
     ring
 }
@@ -91,6 +94,26 @@ pub fn ring() -> *const () {
 /// 1. Whoever takes what [`ring`] returns for a ring of its own kind is the only one that calls this.
 pub unsafe fn set_ring(ring: *const ()) {
     current().ring.store(ring.cast_mut(), Ordering::Relaxed);
+}
+
+/// What [`set_scheduler`] has set on the running core; null before.
+#[inline(always)]
+pub fn scheduler() -> *const () {
+    let scheduler;
+    // SAFETY: a field of the block that the GS base points at; see `id`.
+    unsafe {
+        asm!("mov {}, gs:[64]", out(reg) scheduler, options(nostack, preserves_flags, readonly))
+    };
+    scheduler
+}
+
+/// Sets the address at which the running core finds its scheduler: one instruction away for [`scheduler`].
+///
+/// # Safety
+/// 1. Whoever takes what [`scheduler`] returns for a scheduler of its own kind is the only one that calls this.
+pub unsafe fn set_scheduler(scheduler: *const ()) {
+    // SAFETY: the last field of the block that the GS base points at, wherever that is; the type is atomic, and other cores never look.
+    unsafe { asm!("mov gs:[64], {}", in(reg) scheduler, options(nostack, preserves_flags)) };
 }
 
 /// The running core's block.

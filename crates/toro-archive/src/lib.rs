@@ -18,6 +18,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -34,7 +35,7 @@ pub struct Archive {
 
 /// Writes all files below `folder` to a ustar archive at `path`.
 ///
-/// Links are followed; names are relative to `folder`.
+/// Links are followed; names are relative to `folder`. Whoever reads what was at `path` before goes on with that.
 ///
 /// # Errors
 /// Fails if the folder or a file in it cannot be read, a name is too long for ustar, or the archive cannot be written.
@@ -45,7 +46,11 @@ pub fn write(folder: &Path, path: &Path) -> Result<Archive> {
             folder.display()
         );
     }
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    let context = || format!("cannot write {}", unfinished.display());
+    let file = File::create(&unfinished).with_context(context)?;
     let mut builder = tar::Builder::new(BufWriter::new(file));
     let files = append_folder(&mut builder, folder, Path::new(""))?;
     let mut writer = builder.into_inner()?;
@@ -54,7 +59,8 @@ pub fn write(folder: &Path, path: &Path) -> Result<Archive> {
     writer
         .write_all(&padding)
         .and_then(|()| writer.flush())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+        .with_context(context)?;
+    fs::rename(&unfinished, path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Archive {
         path: path.to_owned(),
         len: module_len(len),

@@ -79,8 +79,8 @@ unsafe impl GlobalAlloc for Heap {
 /// # Panics
 /// Panics if the host says no.
 pub fn start(heap: &Heap) {
-    // Core 0, and a word for interrupts, none of which ever comes.
-    let block: &[u64; 8] = Box::leak(Box::new([0; 8]));
+    // Core 0, a word for interrupts, none of which ever comes, and a place for the scheduler.
+    let block: &[AtomicU64; 16] = Box::leak(Box::new([const { AtomicU64::new(0) }; 16]));
     // SAFETY: sets the GS base, which no program of this host uses, to the core's block, which is never moved.
     let set = unsafe { libc::syscall(libc::SYS_arch_prctl, SET_GS, block.as_ptr()) };
     assert_eq!(set, 0, "the GS base is this program's");

@@ -171,15 +171,15 @@ pub fn local_apic_id() -> u32 {
     core_local::apic_id(core_local::id())
 }
 
-/// Wakes whoever waits for the interrupts that have arrived on this core.
-pub fn dispatch() -> Dispatched {
+/// Wakes whoever waits for the interrupts that have arrived on this core, and notes them if `IS_TRACED`.
+pub fn dispatch<const IS_TRACED: bool>() -> Dispatched {
     let mut pending = core_local::take_pending();
     let timer = 1 << TIMER.bit();
     let dispatched = Dispatched {
         timer: pending & timer != 0,
     };
-    if dispatched.timer {
-        toro_trace::emit(Kind::Irq, u64::from(TIMER.number()));
+    if IS_TRACED && dispatched.timer {
+        toro_trace::note(Kind::Irq, u64::from(TIMER.number()));
     }
     pending &= !timer;
     VECTORS.with(|vectors| {
@@ -187,7 +187,9 @@ pub fn dispatch() -> Dispatched {
         while pending != 0 {
             let bit = pending.trailing_zeros() as usize;
             pending &= pending - 1;
-            toro_trace::emit_with(Kind::Irq, || u64::from(FIRST_IRQ) + bit as u64);
+            if IS_TRACED {
+                toro_trace::note(Kind::Irq, u64::from(FIRST_IRQ) + bit as u64);
+            }
             let arrivals = &vectors.arrivals[bit];
             arrivals.set(arrivals.get().wrapping_add(1));
             if let Some(waker) = &wakers[bit] {

@@ -113,6 +113,11 @@ pub fn collect() {
     with_heap(CoreHeap::collect);
 }
 
+/// Has a trace shown how many bytes the running core's heap holds, or not any more.
+pub fn trace(is_wanted: bool) {
+    with_heap(|heap| heap.trace(is_wanted));
+}
+
 /// Takes free memory of this core that was used before, at or behind address `from`: at least 512 KiB, at most `most` bytes; `None` if there is no
 /// more. It holds whatever it held, and goes back when the buffer is dropped.
 pub fn lend(from: usize, most: usize) -> Option<DmaBuf> {

@@ -12,8 +12,6 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use toro_trace::Kind;
-
 use crate::class::{self, CLASSES, SIZES, class_of};
 use crate::pages::PageAllocator;
 use crate::region::PAGE;
@@ -87,6 +85,11 @@ impl CoreHeap {
     pub unsafe fn add_region(&mut self, start: usize, end: usize) -> bool {
         // SAFETY: the duties are passed on.
         unsafe { self.pages.add_region(start, end) }
+    }
+
+    /// Has a trace shown how many bytes the heap holds, objects or not: single objects come and go too quickly for that.
+    pub(crate) fn trace(&mut self, is_wanted: bool) {
+        self.pages.trace(is_wanted);
     }
 
     /// The pages below the objects.
@@ -194,7 +197,6 @@ impl CoreHeap {
             None => {
                 let pages = class::slab_pages(class);
                 let start = self.take_pages(pages, pages)?;
-                self.trace();
                 // SAFETY: 1. the pages are as long as a slab and aligned to that, and were handed out to be one.
                 let slab = unsafe { SlabRef::create(start, class) };
                 self.list(slab, class);
@@ -265,7 +267,6 @@ impl CoreHeap {
         let object = self.take_pages(pages, align)?;
         self.large.pages += pages;
         self.large.allocations += 1;
-        self.trace();
         Some(object)
     }
 
@@ -275,23 +276,6 @@ impl CoreHeap {
             self.release_empty();
             self.pages.allocate(pages, align)
         })
-    }
-
-    /// Has a trace show how many bytes the heap holds, objects or not: single objects come and go too quickly for a look at whether
-    /// there is a trace.
-    #[inline(always)]
-    fn trace(&self) {
-        if toro_trace::is_on() {
-            self.note_pages();
-        }
-    }
-
-    /// Apart, so that others save no registers for it.
-    #[cold]
-    #[inline(never)]
-    fn note_pages(&self) {
-        let held = (self.pages.total() - self.pages.free_count()) * PAGE;
-        toro_trace::note_here(Kind::Heap, held as u64);
     }
 
     /// Gives the empty slab that each bin may keep back to the pages.
@@ -313,7 +297,6 @@ impl CoreHeap {
         self.strike(slab, class);
         // SAFETY: 1. the pages of a slab came from `take_pages`; 2. nobody uses an object of it, and no list knows it.
         unsafe { self.pages.free(slab.start(class), class::slab_pages(class)) };
-        self.trace();
     }
 
     /// # Safety
@@ -326,7 +309,6 @@ impl CoreHeap {
         self.large.frees += 1;
         // SAFETY: 1. and 2. by duty 1: `allocate_large` took as many pages.
         unsafe { self.pages.free(object, pages) };
-        self.trace();
     }
 
     /// # Safety
@@ -337,7 +319,6 @@ impl CoreHeap {
         let resized = unsafe { self.pages.resize(object, old, new) };
         if resized {
             self.large.pages = self.large.pages - old + new;
-            self.trace();
         }
         resized
     }

@@ -29,7 +29,7 @@ mod stats;
 
 pub use dma::{DmaBuf, OutOfMemory};
 #[cfg(not(loom))]
-pub use global::{KernelHeap, collect, init, lend, stats, stats_on};
+pub use global::{KernelHeap, collect, init, lend, stats, stats_on, trace};
 pub use heap::CoreHeap;
 pub use pages::PageAllocator;
 pub use region::PAGE;

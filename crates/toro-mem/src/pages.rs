@@ -4,9 +4,14 @@
 //! aligned blocks that it consists of. What no list can serve comes from the frontier of a [`Region`], exactly as long as it
 //! is, so even a run of most of the memory can be had. Short runs that were freed wait in a [`RunCache`] for the next of their
 //! length before they are joined with what lies around them. Nothing here is atomic: a core allocates from its own.
+//!
+//! A trace shows how many pages are handed out. Nobody looks whether there is one: while there is, the two bounds that each call looks at
+//! anyway (`notable` and `keeps`) send it another way.
 
 use core::fmt;
 use core::ptr::{self, NonNull};
+
+use toro_trace::{IS_COMPILED, Kind};
 
 use crate::free_list::{FreeLists, Link, ORDERS};
 use crate::region::{PAGE, Region};
@@ -29,6 +34,12 @@ pub struct PageAllocator {
     total: usize,
     free: usize,
     least_free: usize,
+    /// When fewer pages than this are free, something is to be noted: the least ever, or whatever there is for a trace.
+    notable: usize,
+    /// So many pages are kept for their lengths without a further look; none while there is a trace.
+    keeps: usize,
+    /// Whether a trace shows how many pages are handed out.
+    is_traced: bool,
 }
 
 // SAFETY: the pointers inside lead to memory that is the allocator's alone, so it may move to another core whole.
@@ -47,6 +58,9 @@ impl PageAllocator {
             total: 0,
             free: 0,
             least_free: 0,
+            notable: 0,
+            keeps: 0,
+            is_traced: false,
         }
     }
 
@@ -71,7 +85,25 @@ impl PageAllocator {
         self.total += region.pages();
         self.free += region.pages();
         self.least_free = self.free;
+        self.set_bounds();
         true
+    }
+
+    /// Has a trace shown how many pages are handed out, or not any more.
+    pub(crate) fn trace(&mut self, is_wanted: bool) {
+        self.is_traced = is_wanted;
+        self.set_bounds();
+    }
+
+    fn set_bounds(&mut self) {
+        (self.notable, self.keeps) = match self.is_traced {
+            true => (usize::MAX, 0),
+            false => (self.least_free, self.most_kept()),
+        };
+    }
+
+    fn most_kept(&self) -> usize {
+        self.total / KEPT_PART
     }
 
     fn widen(&mut self, (start, end): (usize, usize)) {
@@ -128,7 +160,24 @@ impl PageAllocator {
 
     fn note_taken(&mut self, pages: usize) {
         self.free -= pages;
+        if !IS_COMPILED {
+            self.least_free = self.least_free.min(self.free);
+        } else if self.free < self.notable {
+            self.note_free();
+        }
+    }
+
+    /// Notes how many pages are free: fewer than ever, or a trace is to show them.
+    #[cold]
+    #[inline(never)]
+    fn note_free(&mut self) {
         self.least_free = self.least_free.min(self.free);
+        if self.is_traced {
+            let held = (self.total - self.free) * PAGE;
+            toro_trace::note_here(Kind::Heap, held as u64);
+        } else {
+            self.notable = self.least_free;
+        }
     }
 
     /// Takes pages that are not kept for their length.
@@ -208,8 +257,33 @@ impl PageAllocator {
     pub unsafe fn free(&mut self, start: NonNull<u8>, pages: usize) {
         let page = start.addr().get() / PAGE;
         self.free += pages;
-        if self.kept.wants(pages, self.total / KEPT_PART) {
+        let most = match IS_COMPILED {
+            true => self.keeps,
+            false => self.most_kept(),
+        };
+        if self.kept.wants(pages, most) {
             // SAFETY: 1. the pages are the allocator's again, by duty 2; 2. page 0 is in no region, and the memory was exposed.
+            let run = unsafe { Link::to(page * PAGE) };
+            self.kept.put(run, pages);
+        } else if IS_COMPILED && self.is_traced {
+            // SAFETY: 1. and 2. are this function's.
+            unsafe { self.free_traced(page, pages) };
+        } else {
+            self.release(page, page + pages);
+        }
+    }
+
+    /// Takes pages back, of which a trace is to be told. Apart, so that others save no registers for it.
+    ///
+    /// # Safety
+    /// 1. The pages from number `page` on are pages that [`allocate`](Self::allocate) handed out, and are counted as free.
+    /// 2. Nobody uses them any more.
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_traced(&mut self, page: usize, pages: usize) {
+        self.note_free();
+        if self.kept.wants(pages, self.most_kept()) {
+            // SAFETY: as in `free`.
             let run = unsafe { Link::to(page * PAGE) };
             self.kept.put(run, pages);
         } else {
@@ -228,6 +302,9 @@ impl PageAllocator {
         if new_end <= old_end {
             self.free += old - new;
             self.release(new_end, old_end);
+            if IS_COMPILED && self.is_traced {
+                self.note_free();
+            }
             return true;
         }
         let grown =

@@ -46,16 +46,15 @@ pub(crate) fn begin(client: Client) -> bool {
         return false;
     }
     toro_trace::want(client, true);
-    toro_sched::trace_switches(true);
     Requests::trace_names();
-    // A core without memory for a thread is one without names.
-    toro_sched::on_each_core("trace", toro_sched::trace_threads).is_ok()
+    toro_sched::on_each_core("trace", toro_sched::trace_here).is_ok()
 }
 
 /// Has no more events noted for `client`.
 pub(crate) fn end(client: Client) {
-    let is_wanted = toro_trace::want(client, false);
-    toro_sched::trace_switches(is_wanted);
+    toro_trace::want(client, false);
+    // A core without memory for a thread goes on noting for nobody.
+    let _ = toro_sched::on_each_core("trace", toro_sched::trace_here);
 }
 
 fn serve(port: &Port) {

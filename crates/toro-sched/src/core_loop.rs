@@ -3,6 +3,8 @@
 //! There is no scheduler thread. Whoever gives up the core calls [`switch_away`], which takes in what has arrived (interrupts,
 //! and threads from other cores), picks the next thread and changes to it; with nothing ready it waits in `idle`, still on the old
 //! stack.
+//!
+//! What is done for each change of threads exists twice in an image with the unit `trace`, with events and without: [`unwatched`] tells which.
 
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -14,8 +16,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use toro_arch::context;
 use toro_arch::core_local::{self, MAX_CORES};
 use toro_queue::{Mailbox, Posted};
-use toro_sync::PerCore;
-use toro_trace::Kind;
+use toro_sync::{PerCore, per_core};
+use toro_trace::{IS_COMPILED, Kind};
 
 use crate::idle::{self, Look};
 use crate::roster::Roster;
@@ -23,10 +25,10 @@ use crate::run_queue::RunQueue;
 use crate::stack::StackCache;
 use crate::stats::{Counters, Stats};
 use crate::thread::{Block, OnPanic, SpawnError};
-use crate::tracing;
 
 /// What one core schedules.
 struct Core {
+    id: usize,
     current: Cell<*const Block>,
     ready: RunQueue<Block>,
     /// The core's own of [`MAILBOXES`].
@@ -67,6 +69,7 @@ pub fn init(stack: Range<u64>, seed: u64) {
     // SAFETY: 1. it is new; 2. its count is kept until it is buried.
     unsafe { roster.insert(boot) };
     CORE.init(Core {
+        id: core_local::id(),
         current: Cell::new(boot),
         ready: RunQueue::new(),
         mailbox: &MAILBOXES[core_local::id()],
@@ -76,6 +79,40 @@ pub fn init(stack: Range<u64>, seed: u64) {
         is_busy: Cell::new(false),
         counters: Counters::default(),
     });
+    watch(false);
+}
+
+/// Has this core note what it does from now on, or not any more.
+pub(crate) fn watch(is_wanted: bool) {
+    CORE.with(|core| {
+        let unwatched = if is_wanted {
+            ptr::null()
+        } else {
+            ptr::from_ref(core)
+        };
+        // SAFETY: 1. this is the only call, and `unwatched` takes it for what it is, which is there for good.
+        unsafe { core_local::set_scheduler(unwatched.cast()) };
+    });
+}
+
+/// The scheduler of this core, unless somebody wants to know what it does: a change of threads is some thirty instructions, beside which
+/// a look of its own at whether there is somebody would show.
+///
+/// # Panics
+/// Panics if there is no scheduler yet, in images that cannot be traced.
+#[inline(always)]
+fn unwatched() -> Option<&'static Core> {
+    let core = scheduler();
+    if !IS_COMPILED && core.is_none() {
+        per_core::missing();
+    }
+    core
+}
+
+#[inline(always)]
+fn scheduler() -> Option<&'static Core> {
+    // SAFETY: it is null or was set by `watch`, to what is there for good, and never leaves this core: a `Core` is not `Sync`.
+    unsafe { core_local::scheduler().cast::<Core>().as_ref() }
 }
 
 /// Calls `visit` with each thread of `core`, and whether the core is in it.
@@ -102,24 +139,55 @@ pub fn stats() -> Stats {
 
 /// Lets every thread that is ready run before this one goes on.
 pub fn yield_now() {
+    match unwatched() {
+        Some(core) => yield_on::<false>(core),
+        None => CORE.with(yield_on::<IS_COMPILED>),
+    }
+}
+
+#[inline(always)]
+fn yield_on<const IS_TRACED: bool>(core: &Core) {
+    if has_arrivals(core) {
+        yield_after_arrivals::<IS_TRACED>();
+    } else {
+        yield_to_next::<IS_TRACED>(core);
+    }
+}
+
+/// Apart, as the last thing that is done: without a call that returns, a yield keeps no registers for itself. Without an argument, so that
+/// those of the change of threads have their registers.
+#[cold]
+#[inline(never)]
+fn yield_after_arrivals<const IS_TRACED: bool>() {
     CORE.with(|core| {
-        collect(core);
-        // SAFETY: 1. the running thread is in no queue; 2. it has not ended.
-        if let Some(next) = unsafe { core.ready.exchange(core.current.get()) } {
-            switch_to(core, next);
-        }
+        collect::<IS_TRACED>(core);
+        yield_to_next::<IS_TRACED>(core);
     });
+}
+
+#[inline(always)]
+fn yield_to_next<const IS_TRACED: bool>(core: &Core) {
+    // SAFETY: 1. the running thread is in no queue; 2. it has not ended.
+    if let Some(next) = unsafe { core.ready.exchange(core.current.get()) } {
+        switch_to::<IS_TRACED>(core, next);
+    }
 }
 
 /// Parks the running thread unless a wake-up is waiting for it.
 pub(crate) fn park() {
-    CORE.with(|core| {
-        // SAFETY: the running thread is alive.
-        let current = unsafe { &*core.current.get() };
-        if current.word.begin_wait() {
-            switch_away(core);
-        }
-    });
+    match unwatched() {
+        Some(core) => park_on::<false>(core),
+        None => CORE.with(park_on::<IS_COMPILED>),
+    }
+}
+
+#[inline(always)]
+fn park_on<const IS_TRACED: bool>(core: &Core) {
+    // SAFETY: the running thread is alive.
+    let current = unsafe { &*core.current.get() };
+    if current.word.begin_wait() {
+        switch_away::<IS_TRACED>(core);
+    }
 }
 
 /// The running thread, with a count of its own.
@@ -160,10 +228,39 @@ fn start(core: &Core, block: Arc<Block>) {
     unsafe { core.ready.push(block) };
 }
 
-/// Puts a thread of this core that a waker has just claimed into the run queue.
-pub(crate) fn enqueue(block: &Arc<Block>) {
+/// Puts a thread that a waker has just claimed into the run queue of its core.
+#[inline(always)]
+pub(crate) fn make_ready(block: &Arc<Block>) {
+    match scheduler() {
+        Some(core) if core.id == block.home => enqueue(core, block),
+        None if IS_COMPILED => make_ready_watched(block),
+        _ => post_again(block),
+    }
+}
+
+#[inline(always)]
+fn enqueue(core: &Core, block: &Arc<Block>) {
     // SAFETY: 1. it was waiting, and the caller alone claimed it; 2. it has not ended, since it waited.
-    CORE.with(|core| unsafe { core.ready.push(Arc::as_ptr(block)) });
+    unsafe { core.ready.push(Arc::as_ptr(block)) };
+}
+
+/// Apart, so that others save no registers for it.
+#[cold]
+#[inline(never)]
+fn make_ready_watched(block: &Arc<Block>) {
+    toro_trace::emit(Kind::Wake, block.id);
+    if block.home == core_local::id() {
+        CORE.with(|core| enqueue(core, block));
+    } else {
+        post_again(block);
+    }
+}
+
+/// Apart, as is [`make_ready_watched`].
+#[cold]
+#[inline(never)]
+fn post_again(block: &Arc<Block>) {
+    post(Arc::clone(block));
 }
 
 /// Sends a thread to its home core: a new one, or one that a waker has just claimed.
@@ -178,22 +275,29 @@ pub(crate) fn post(block: Arc<Block>) {
 
 /// Ends the running thread. What its frames own is not dropped: a thread that returns from its function has dropped it.
 pub fn end() -> ! {
-    CORE.with(|core| {
-        let current = core.current.get();
-        // SAFETY: the running thread is alive: the scheduler still holds its count.
-        let block = unsafe { &*current };
-        block.word.end();
-        block.end.announce();
-        let next = next(core);
-        core.current.set(next);
-        // SAFETY: the next thread is alive: it was queued.
-        let heir = unsafe { &*next };
-        toro_trace::emit(Kind::Switch, heir.id);
-        let to = heir.context.get();
-        // SAFETY: 1. `next` was in the queue, so it is not running, and an ended thread is in no queue, so it is another; 2. nobody
-        // queues a thread that has ended; 3. a switch leaves room for the frames of a wake-up, which are larger.
-        unsafe { context::leave(to, bury, current.cast()) }
-    })
+    match unwatched() {
+        Some(core) => end_on::<false>(core),
+        None => CORE.with(end_on::<IS_COMPILED>),
+    }
+}
+
+fn end_on<const IS_TRACED: bool>(core: &Core) -> ! {
+    let current = core.current.get();
+    // SAFETY: the running thread is alive: the scheduler still holds its count.
+    let block = unsafe { &*current };
+    block.word.end();
+    block.end.announce();
+    let next = next::<IS_TRACED>(core);
+    core.current.set(next);
+    // SAFETY: the next thread is alive: it was queued.
+    let heir = unsafe { &*next };
+    if IS_TRACED {
+        toro_trace::note(Kind::Switch, heir.id);
+    }
+    let to = heir.context.get();
+    // SAFETY: 1. `next` was in the queue, so it is not running, and an ended thread is in no queue, so it is another; 2. nobody
+    // queues a thread that has ended; 3. a switch leaves room for the frames of a wake-up, which are larger.
+    unsafe { context::leave(to, bury, current.cast()) }
 }
 
 /// Whether the running thread can end where it is, without its core or the image.
@@ -225,12 +329,18 @@ pub fn end_panicked() -> ! {
     end()
 }
 
+/// Whether there is something for [`collect`].
+#[inline(always)]
+fn has_arrivals(core: &Core) -> bool {
+    core_local::has_pending() || !core.mailbox.is_empty()
+}
+
 /// Takes in what has arrived: wakes whoever waits for an interrupt or a moment, and opens the mail.
-#[inline]
-fn collect(core: &Core) {
+#[inline(never)]
+fn collect<const IS_TRACED: bool>(core: &Core) {
     if core_local::has_pending() {
         core.is_busy.set(true);
-        if toro_irq::dispatch().timer {
+        if toro_irq::dispatch::<IS_TRACED>().timer {
             toro_time::expire();
         }
         core.is_busy.set(false);
@@ -262,25 +372,61 @@ fn open_mail(core: &Core) {
 /// Changes to the next thread that is ready; returns when the one that called is run again.
 ///
 /// The caller has put the running thread wherever it belongs: the run queue, or a waker's hands.
-fn switch_away(core: &Core) {
-    switch_to(core, next(core));
+#[inline(always)]
+fn switch_away<const IS_TRACED: bool>(core: &Core) {
+    if has_arrivals(core) {
+        return switch_after_arrivals::<IS_TRACED>();
+    }
+    match core.ready.pop() {
+        // Nobody has woken the one that called: it is another.
+        Some(next) => switch_to::<IS_TRACED>(core, next),
+        None => switch_after_wait::<IS_TRACED>(),
+    }
 }
 
-/// Changes to `next`, which was taken out of the run queue. The last thing that a caller does, so that it becomes a jump.
-#[inline]
-fn switch_to(core: &Core, next: *const Block) {
-    let previous = core.current.replace(next);
-    if ptr::eq(previous, next) {
-        return;
+/// Apart, as is [`yield_after_arrivals`].
+#[cold]
+#[inline(never)]
+fn switch_after_arrivals<const IS_TRACED: bool>() {
+    CORE.with(|core| go_on_with::<IS_TRACED>(core, next::<IS_TRACED>(core)));
+}
+
+/// Apart, as is [`yield_after_arrivals`].
+#[cold]
+#[inline(never)]
+fn switch_after_wait<const IS_TRACED: bool>() {
+    CORE.with(|core| go_on_with::<IS_TRACED>(core, wait_for_next::<IS_TRACED>(core)));
+}
+
+/// Changes to `next`, which was taken out of the run queue, unless it is the running thread.
+#[inline(always)]
+fn go_on_with<const IS_TRACED: bool>(core: &Core, next: *const Block) {
+    if !ptr::eq(core.current.get(), next) {
+        switch_to::<IS_TRACED>(core, next);
     }
+}
+
+/// Changes to `next`, which was taken out of the run queue and is not the running thread. The last thing that a caller does, so that it
+/// becomes a jump.
+#[inline(always)]
+fn switch_to<const IS_TRACED: bool>(core: &Core, next: *const Block) {
+    let previous = core.current.replace(next);
+    debug_assert!(
+        !ptr::eq(previous, next),
+        "a thread has nowhere to go from itself"
+    );
     core.counters.switched();
     // SAFETY: the previous thread is alive: it has not ended.
     let from = unsafe { &*previous }.context.get();
     // SAFETY: the next thread is alive: it was queued.
-    let to = unsafe { &*next }.context.get();
+    let next = unsafe { &*next };
+    if IS_TRACED {
+        toro_trace::note_here(Kind::Switch, next.id);
+    }
+    let to = next.context.get();
     // SAFETY: 1. `next` was saved by an earlier switch or is new, and was in the queue, so it is not running; 2. blocks
-    // do not move. 2. Both are theirs.
-    unsafe { tracing::change(from, to) };
+    // do not move.
+    unsafe { context::switch(from, to) };
 }
 
 /// Buries a thread that has ended: the first thing that is done on the stack of the next one.
@@ -301,26 +447,29 @@ extern "C" fn bury(ended: *const ()) {
 
 /// The next thread to run, waiting for one if need be.
 #[inline]
-fn next(core: &Core) -> *const Block {
-    collect(core);
+fn next<const IS_TRACED: bool>(core: &Core) -> *const Block {
+    collect::<IS_TRACED>(core);
     match core.ready.pop() {
         Some(block) => block,
-        None => wait_for_next(core),
+        None => wait_for_next::<IS_TRACED>(core),
     }
 }
 
-/// The next thread to run, when none is ready. Out of line, so that a switch saves no registers for it.
+/// The next thread to run, when none is ready.
 #[cold]
 #[inline(never)]
-fn wait_for_next(core: &Core) -> *const Block {
+fn wait_for_next<const IS_TRACED: bool>(core: &Core) -> *const Block {
     loop {
-        core.counters.idle(|| idle::wait(core.mailbox, &core.look));
-        toro_trace::emit(Kind::Busy, 0);
+        core.counters
+            .idle(|| idle::wait::<IS_TRACED>(core.mailbox, &core.look));
+        if IS_TRACED {
+            toro_trace::note(Kind::Busy, 0);
+        }
         open_mail(core);
-        collect(core);
+        collect::<IS_TRACED>(core);
         if let Some(block) = core.ready.pop() {
             // A change to another thread says so itself.
-            if toro_trace::is_on() && ptr::eq(block, core.current.get()) {
+            if IS_TRACED && ptr::eq(block, core.current.get()) {
                 // SAFETY: it was queued, so it is alive.
                 toro_trace::note(Kind::Switch, unsafe { &*block }.id);
             }

@@ -71,10 +71,12 @@ impl Look {
 }
 
 /// Waits for an interrupt or mail, unless something has arrived already. Taking the mail ends the announced sleep.
-pub(crate) fn wait(mailbox: &Mailbox<Arc<Block>>, look: &Look) {
+pub(crate) fn wait<const IS_TRACED: bool>(mailbox: &Mailbox<Arc<Block>>, look: &Look) {
     // What others have freed of this core's memory would otherwise wait until the core runs out.
     toro_mem::collect();
-    toro_trace::emit(toro_trace::Kind::Idle, 0);
+    if IS_TRACED {
+        toro_trace::note(toro_trace::Kind::Idle, 0);
+    }
     let longest = LONGEST_LOOK.load(Ordering::Relaxed);
     if longest == 0 {
         return halt(mailbox);

@@ -44,5 +44,5 @@ pub use thread::{
     Builder, DEFAULT_STACK, SpawnError, Thread, current, is_stack_overflow, on_each_core, spawn,
     stack_range, try_current,
 };
-pub use tracing::{trace_switches, trace_threads};
+pub use tracing::trace_here;
 pub use wait::{block_on, block_on_for, block_on_until, park, park_until, sleep};

@@ -6,38 +6,14 @@ use alloc::sync::Arc;
 use core::mem::ManuallyDrop;
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
-use toro_arch::core_local;
-use toro_trace::Kind;
-
 use crate::core_loop;
 use crate::thread::Block;
 
 /// Makes `block` runnable, or leaves word that it shall not park.
 pub(crate) fn wake(block: &Arc<Block>) {
     if block.word.wake() {
-        if toro_trace::is_on() {
-            return wake_traced(block);
-        }
-        enqueue(block);
+        core_loop::make_ready(block);
     }
-}
-
-/// Makes a thread runnable that the caller has claimed.
-#[inline(always)]
-fn enqueue(block: &Arc<Block>) {
-    if block.home == core_local::id() {
-        core_loop::enqueue(block);
-    } else {
-        core_loop::post(Arc::clone(block));
-    }
-}
-
-/// Apart, so that others save no registers for it.
-#[cold]
-#[inline(never)]
-fn wake_traced(block: &Arc<Block>) {
-    toro_trace::note_here(Kind::Wake, block.id);
-    enqueue(block);
 }
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake_owned, wake_by_ref, drop_owned);

@@ -8,7 +8,7 @@
 
 extern crate alloc;
 
-mod per_core;
+pub mod per_core;
 mod stopped;
 
 pub use per_core::PerCore;

@@ -146,8 +146,13 @@ fn change<T, R>(value: &RefCell<T>, f: impl FnOnce(&mut T) -> R) -> R {
     outcome
 }
 
+/// Ends the image, or the thread: somebody wants what the running core does not have yet.
+///
+/// # Panics
+/// Always.
 #[cold]
-fn missing() -> ! {
+#[inline(never)]
+pub fn missing() -> ! {
     panic!("this core has no such value yet")
 }
 

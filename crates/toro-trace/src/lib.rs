@@ -5,8 +5,8 @@
 //! the core's own ring ([`toro_queue::EventRing`]), which takes no lock, waits for nobody and overwrites what is oldest.
 //! Whoever wants events gives each core its rings ([`prepare`]), says so ([`want`]), and reads with a [`Reader`] from any core.
 //!
-//! Two hooks are not a call of `emit`, for even a look would show there: the change of threads, which goes through a pointer
-//! (`toro_sched::trace_switches`), and allocation, which tells of pages and not of objects.
+//! The shortest ways are not a call of `emit`, for even a look would show there: changes of threads, waits, wake-ups and allocation, which
+//! tells of pages and not of objects, go through pointers that each core has for itself (`toro_sched::trace_here`).
 //!
 //! Samples of the timer's interrupt have a ring of their own, for an interrupt may come in the middle of [`emit`].
 
@@ -37,14 +37,13 @@ pub enum Client {
     Operator = 2,
 }
 
-/// Says whether `client` wants events from now on; returns whether anybody does.
-pub fn want(client: Client, wants: bool) -> bool {
+/// Says whether `client` wants events from now on; each core hears of it by `toro_sched::trace_here`.
+pub fn want(client: Client, wants: bool) {
     let bit = client as u8;
-    let before = match wants {
-        true => WANTED.fetch_or(bit, Ordering::Relaxed) | bit,
-        false => WANTED.fetch_and(!bit, Ordering::Relaxed) & !bit,
+    match wants {
+        true => WANTED.fetch_or(bit, Ordering::Relaxed),
+        false => WANTED.fetch_and(!bit, Ordering::Relaxed),
     };
-    before != 0
 }
 
 /// Whether anybody wants events.

@@ -84,6 +84,7 @@ const SIZED: &[(&str, Pick)] = &[
     ("pcap", |extras| extras.pcap = true),
     ("dump", |extras| extras.dump = true),
     ("shutdown", |extras| extras.shutdown = true),
+    ("core-file", |extras| extras.core_file = true),
     ("gdb", |extras| extras.gdb = true),
 ];
 

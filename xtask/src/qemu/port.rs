@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// What keeps others from the ports of [`Forward::from_free_port`]: sockets that are bound and do not listen. They are closed with this program.
+static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
 
 /// `HOST:GUEST`, as in `8080:80`, with `/udp` behind it for datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +55,18 @@ impl FromStr for Forward {
 }
 
 impl Forward {
-    /// To port `guest` of the guest from a port that nothing on this host uses.
+    /// To port `guest` of the guest from a port that nothing on this host uses, nor will until this program ends: it may be long before QEMU takes it,
+    /// and whoever got it meanwhile would answer in its place. QEMU, and who else asks for exactly this port, can have it.
     pub(crate) fn from_free_port(guest: u16) -> Result<Self> {
-        let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&SockAddr::from(any))?;
+        let bound = socket.local_addr()?.as_socket();
+        let host = bound.context("a socket of IPv4 has a port")?.port();
+        KEPT.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(socket);
         Ok(Self {
             host,
             guest,
@@ -118,6 +132,20 @@ mod tests {
         ] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn a_free_port_is_nobody_else_s_and_can_be_taken() {
+        let forward = Forward::from_free_port(80).unwrap();
+        for _ in 0..100 {
+            assert_ne!(Forward::from_free_port(80).unwrap().host, forward.host);
+            let other = TcpListener::bind("127.0.0.1:0").unwrap();
+            assert_ne!(other.local_addr().unwrap().port(), forward.host);
+        }
+        forward.check_free().unwrap();
+        let taken = TcpListener::bind(("127.0.0.1", forward.host)).unwrap();
+        forward.check_free().unwrap_err();
+        drop(taken);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`Wish`]: a machine as a manifest and the words of a user describe it, before there are files and processes for it.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -342,9 +343,11 @@ impl Wish {
         let Some(folder) = &self.archive else {
             return Ok(None);
         };
-        let path = workspace
-            .target("archive")?
-            .join(format!("{}.tar", package.name));
+        // Another run of the same appliance, at the same time, may want to see another folder.
+        let mut hasher = DefaultHasher::new();
+        folder.hash(&mut hasher);
+        let name = format!("{}-{:016x}.tar", package.name, hasher.finish());
+        let path = workspace.target("archive")?.join(name);
         toro_archive::write(folder, &path).map(Some)
     }
 
