@@ -45,7 +45,7 @@ pub(crate) enum Over {
 pub(crate) const LISTENS: &str = "gdb: listens";
 
 /// From start to there, on a busy machine.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How often the console is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -300,11 +300,8 @@ impl Started {
         let context = || format!("cannot write {}", console.display());
         let output = File::create(console).with_context(context)?;
         let qemu = vm.command();
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL"])
-            .arg(qemu.get_program())
-            .args(qemu.get_args());
+        let mut command = process::mortal(qemu.get_program());
+        command.args(qemu.get_args());
         // A group of its own, which the terminal does not send Ctrl-C to.
         command.process_group(0).stdin(Stdio::null());
         command.stdout(output.try_clone()?).stderr(output);

@@ -1,5 +1,6 @@
 //! Running other programs: a failure names the program, what it was asked and how it ended.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -9,6 +10,13 @@ use anyhow::{Context as _, Result, bail};
 /// The cargo that called this program.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A command for `program`, which dies with the thread that starts it, even if this program is killed.
+pub(crate) fn mortal(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 /// Runs `command` to its end with the console of this program.

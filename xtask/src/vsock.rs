@@ -114,9 +114,8 @@ impl Backend {
             let _ = fs::remove_file(path);
         }
         let program = sockets.command();
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
-        command.arg(program.get_program()).args(program.get_args());
+        let mut command = process::mortal(program.get_program());
+        command.args(program.get_args());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         // Its complaints about clients that are gone belong to nobody.
         command.stderr(Stdio::null());

@@ -1,14 +1,17 @@
 //! What the host knows of a running process: its threads, the CPU time they used, its memory, its cores.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::process;
+
 /// The core on which clients and everything of QEMU but its vCPUs run.
-pub(crate) const CLIENT_CORE: usize = 0;
+const CLIENT_CORE: usize = 0;
 /// The core on which the vCPU runs.
 pub(crate) const GUEST_CORE: usize = 1;
 
@@ -141,8 +144,18 @@ impl Drop for OnClientCore {
     }
 }
 
+/// A command for a program that loads a guest, on [`CLIENT_CORE`] where it can be kept there; it dies with the thread that starts it.
+pub(crate) fn client(program: &str) -> Command {
+    if !can_pin() {
+        return process::mortal(program);
+    }
+    let mut command = process::mortal("taskset");
+    command.args(["-c", &CLIENT_CORE.to_string(), program]);
+    command
+}
+
 /// True if this process may use both cores that a measurement needs.
-pub(crate) fn can_pin() -> bool {
+fn can_pin() -> bool {
     sched_getaffinity(Pid::from_raw(0)).is_ok_and(|set| {
         set.is_set(CLIENT_CORE).unwrap_or(false) && set.is_set(GUEST_CORE).unwrap_or(false)
     })

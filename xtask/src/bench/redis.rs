@@ -1,7 +1,6 @@
 //! Runs `redis-benchmark` and reads its report.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -21,12 +20,8 @@ pub(crate) struct Load {
 
 /// Sends `requests` commands to the server at `address` from the client's core.
 pub(crate) fn run(load: Load, address: Ipv4Addr, requests: u64) -> Result<Outcome> {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL"]);
-    if proc::can_pin() {
-        command.args(["taskset", "-c", &proc::CLIENT_CORE.to_string()]);
-    }
-    command.args(["redis-benchmark", "--csv", "-t", load.command]);
+    let mut command = proc::client("redis-benchmark");
+    command.args(["--csv", "-t", load.command]);
     command.args(["-h", &address.to_string()]);
     command.args(["-n", &requests.to_string()]);
     command.args(["-c", &load.connections.to_string()]);

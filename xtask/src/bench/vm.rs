@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use super::guests::Hardware;
 use super::probe::Question;
 use super::proc::{self, CpuTime};
 use crate::netns::Tap;
+use crate::process;
 use crate::qemu::{self, Boot, FileServer, Machine, Memory, Net};
 use crate::vsock::Backend;
 
@@ -83,7 +84,9 @@ impl Vm {
             let backend = guest.hardware.vsock.as_ref().map(Backend::start);
             (machine.serve()?, backend.transpose()?)
         };
-        let mut command = mortal(&machine);
+        let qemu = machine.command();
+        let mut command = process::mortal(qemu.get_program());
+        command.args(qemu.get_args());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -269,15 +272,4 @@ fn machine(guest: &Guest, plugin: Option<&str>) -> qemu::Vm {
         vsock: guest.hardware.vsock.clone(),
         ..qemu::Vm::new(guest.machine, boot)
     }
-}
-
-/// The command that runs a machine, which ends when this program does.
-fn mortal(machine: &qemu::Vm) -> Command {
-    let qemu = machine.command();
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL"])
-        .arg(qemu.get_program())
-        .args(qemu.get_args());
-    command
 }

@@ -1,7 +1,6 @@
 //! Runs `wrk` and reads its report.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,12 +20,8 @@ pub(crate) struct Load<'a> {
 
 /// Loads the server at `address` for whole `seconds` from the client's core.
 pub(crate) fn run(load: Load<'_>, address: Ipv4Addr, seconds: u64) -> Result<Outcome> {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL"]);
-    if proc::can_pin() {
-        command.args(["taskset", "-c", &proc::CLIENT_CORE.to_string()]);
-    }
-    command.args(["wrk", "-t1", "--latency", "--timeout", "10s"]);
+    let mut command = proc::client("wrk");
+    command.args(["-t1", "--latency", "--timeout", "10s"]);
     command
         .arg(format!("-c{}", load.connections))
         .arg(format!("-d{seconds}s"));

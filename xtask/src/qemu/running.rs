@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::Verdict;
+use crate::process;
 
 /// How many lines of the console a complaint quotes.
 const QUOTED: usize = 12;
@@ -40,12 +41,9 @@ struct State {
 impl Running {
     /// Starts QEMU. It dies with the thread that calls this, even if this program is killed.
     pub(crate) fn start(qemu: &Command) -> Result<Self> {
-        let mut command = Command::new("setpriv");
+        let mut command = process::mortal(qemu.get_program());
         command
-            .args(["--pdeathsig", "KILL"])
-            .arg(qemu.get_program())
-            .args(qemu.get_args());
-        command
+            .args(qemu.get_args())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

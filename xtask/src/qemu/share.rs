@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -77,10 +77,7 @@ impl Share {
     fn serve_in(&self, sandbox: &str) -> Result<Result<FileServer, String>> {
         // What an earlier run left there is no server.
         let _ = fs::remove_file(&self.socket);
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL"])
-            .arg(Tool::Virtiofsd.path());
+        let mut command = process::mortal(Tool::Virtiofsd.path());
         command.arg("--socket-path").arg(&self.socket);
         command.arg("--shared-dir").arg(&self.folder);
         // A file that is open here stays what it is when its name goes: the server keeps it open too, instead of a handle to look it up by.

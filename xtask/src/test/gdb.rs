@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::process;
+
 /// A command may take so long, on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What gdb is made to say at the end of each command, followed by a number.
 const MARK: &str = "@@end-of-command-";
@@ -37,8 +39,7 @@ struct Output {
 impl Gdb {
     /// Starts it and waits for the end of what its arguments make it do. Returns it with what it said.
     pub(super) fn start(gdb: &Command) -> Result<(Self, String)> {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(gdb.get_program());
+        let mut command = process::mortal(gdb.get_program());
         command.args(["-nx", "-ex", "set width 0", "-ex", "set pagination off"]);
         command.args(gdb.get_args());
         // One pipe, so that what it complains about comes in its place.
