@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 const PROMPT: &[u8] = b"(qemu) ";
 
 /// An answer, or the socket itself, may take so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A connection to the monitor of a virtual machine that runs.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use crate::symbolize;
 use crate::workspace::{Failure, Package, Workspace};
 
 /// From start to the end of the report, on a busy machine.
-const END_TIMEOUT: Duration = Duration::from_secs(120);
+const END_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A case may take so long.
-const TIMEOUT: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Boots the image once for each way to fail.
 pub(super) fn run(workspace: &Workspace, package: &Package, image: &Image, tally: &mut Tally) {

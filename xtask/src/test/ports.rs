@@ -12,7 +12,7 @@ use toro_abi::session::PortSession;
 use crate::qemu::{CONSOLE, ConsolePort};
 
 /// A session may stand still for so long.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The host's end of the ports of a machine that runs.
 #[derive(Debug)]

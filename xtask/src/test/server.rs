@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 pub(super) const NAME: &str = "web-server";
 
 /// From start to first answer, on a busy machine.
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The port in the guest.
 const PORT: u16 = 80;

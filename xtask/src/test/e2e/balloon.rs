@@ -24,7 +24,7 @@ const VALUE: usize = 512 << 10;
 /// What the host gets back of that at least, in KiB: how much is in shorter pieces depends on where the heap lies.
 const BACK_KIB: u64 = 6 << 10;
 /// No step waits longer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs the case.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {

@@ -24,7 +24,7 @@ pub(super) const IDLE_MINUTE: &str = "e2e: a minute idle on two cores uses under
 const LOOKS: usize = 6;
 
 /// From start to power-off, on a busy machine.
-const END_TIMEOUT: Duration = Duration::from_secs(120);
+const END_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Boots `hello`.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, _: Depth) {

@@ -23,7 +23,7 @@ pub(super) const NAME: &str = "e2e: tshark reads a packet capture";
 pub(super) const ANEW: &str = "e2e: each reader of a packet capture gets it from its beginning";
 
 /// No reader may wait longer.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Requests on one connection.
 const REQUESTS: usize = 20;

@@ -12,7 +12,7 @@ use crate::test::tally::Tally;
 use crate::workspace::{Package, Workspace};
 
 /// From start to power-off, on a busy machine.
-const END_TIMEOUT: Duration = Duration::from_secs(240);
+const END_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An appliance, and the line that says that all was right.
 const IMAGES: &[(&str, &str)] = &[

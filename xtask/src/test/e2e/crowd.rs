@@ -13,7 +13,7 @@ use crate::test::server::Server;
 pub(super) const NAME: &str = "e2e: a crowd on little memory is answered and newcomers get in";
 
 /// Statistics come once a second, on a machine that is not too busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The memory of the machine: with rings for all it would hold a fifth of the connections of [`holds`].
 pub(super) fn memory(depth: Depth) -> Memory {

@@ -26,10 +26,10 @@ use crate::test::tally::Tally;
 use crate::workspace::{Package, Workspace};
 
 /// A case may take so long.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// What has to happen soon may take so long, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The statement of `web-server` that the session stops at: each request comes there.
 const STATEMENT: &str = "let place = place(path);";

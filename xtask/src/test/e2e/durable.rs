@@ -29,9 +29,9 @@ use crate::workspace::Workspace;
 const NAME: &str = "durable-log";
 
 /// From start to the first connection, on a busy machine.
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// No answer may take longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Records of the life that is recorded.
 const RECORDS: u64 = 60;

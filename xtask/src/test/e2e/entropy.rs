@@ -18,7 +18,7 @@ const IMAGE: &str = "resp";
 const POOR: &str = "qemu64";
 const COMPLAINT: &str = "entropy: no RDSEED, no RDRAND and no virtio-rng";
 /// From start to service, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Boots it three times.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {

@@ -27,7 +27,7 @@ pub(super) fn fetch_all(server: SocketAddr, tree: &Tree) -> Result<()> {
         "--silent",
         "--show-error",
         "--max-time",
-        "60",
+        "300",
         "--config",
     ])
     .arg(&list);

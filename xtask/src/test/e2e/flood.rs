@@ -19,7 +19,7 @@ const RATE: u32 = 10_000;
 /// The table of half-open connections holds as many: before that the flood does not bite.
 const TABLE: u32 = 4096;
 /// Statistics come once a second, on a machine that is not too busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The flood ends by then, whatever becomes of the clients.
 const LONGEST: Duration = Duration::from_secs(240);
 

@@ -22,7 +22,7 @@ const LOOKS: &str = "e2e: an operator can look into an image and do no more";
 const CONTROLS: &str = "e2e: an operator with the right to ends an image";
 
 /// No answer may take longer, and no end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the console says when it waits for a command.
 const PROMPT: &[u8] = b"> ";

@@ -18,9 +18,9 @@ use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 
 /// From start to the first connection, on a busy machine.
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// No answer may take longer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 /// More than both rings of a connection and the socket buffers on the way hold.
 const LARGE: usize = 4 << 20;
 

@@ -26,7 +26,7 @@ const OUTAGE: &str = "e2e: a share whose server dies is an error and no hang";
 const READER: &str = "test-share";
 
 /// A busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs all cases.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {

@@ -31,7 +31,7 @@ const MACHINES: &[(Machine, u32)] = &[(Machine::Pc, 1), (Machine::Q35, 2), (Mach
 
 /// Building, booting and answering may take so long, and so may ending.
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
-const END_TIMEOUT: Duration = Duration::from_secs(120);
+const END_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A file that no ring and no socket buffer holds.
 const LARGE: usize = 8 << 20;

@@ -24,7 +24,7 @@ const NAME: &str = "e2e: a core that does not answer is left out, and harmless w
 const APPLIANCE: &str = "echo";
 
 /// What has to happen soon may take so long, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs the case.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally) {
