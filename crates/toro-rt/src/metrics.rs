@@ -14,6 +14,7 @@ use alloc::{format, vec};
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
+use embedded_io::{Read, Write};
 use log::{error, info};
 use toro_http::{Limits, Method, Parsed, Status, Target};
 use toro_metrics::{Kind, PAGE, Requests, Text};
@@ -31,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PLAIN: &str = "text/plain; charset=utf-8";
 /// The text format of Prometheus.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PAGES: &str = "a status page at /, for Prometheus at /metrics";
 const LOST: &str = "the status page is at /, the metrics are at /metrics\n";
 
 const LIMITS: Limits = Limits {
@@ -47,7 +49,7 @@ pub(crate) fn start() {
     let (device, port, serve): (_, _, fn(u16)) = match text.strip_prefix("vsock:") {
         #[cfg(feature = "vsock")]
         Some(port) => ("vsock0", port, serve_host),
-        _ => ("net0", text, serve),
+        _ => ("net0", text, serve_network),
     };
     let Some(port) = port.parse().ok().filter(|&port: &u16| port > 0) else {
         return error!(
@@ -64,60 +66,58 @@ pub(crate) fn start() {
     }
 }
 
-fn serve(port: u16) {
+fn serve_network(port: u16) {
     let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
         Ok(listener) => listener,
         Err(reason) => return error!("metrics={port}: cannot listen: {reason}"),
     };
-    info!("metrics: on port {port}, a status page at /, for Prometheus at /metrics");
-    while let Ok((client, _)) = listener.accept() {
+    info!("metrics: on port {port}, {PAGES}");
+    serve(|| {
+        let (client, _) = listener.accept().ok()?;
         client.set_read_timeout(Some(PATIENCE));
         client.set_write_timeout(Some(PATIENCE));
-        answer(
-            |room| client.read(room).ok(),
-            |bytes| _ = client.write_all(bytes),
-        );
-    }
+        Some(client)
+    });
 }
 
-/// As [`serve`], for the host alone: its sockets know no address of the network.
+/// The host alone: its sockets know no address of the network.
 #[cfg(feature = "vsock")]
 fn serve_host(port: u16) {
     let listener = match toro_vsock::VsockListener::bind(u32::from(port)) {
         Ok(listener) => listener,
         Err(reason) => return error!("metrics=vsock:{port}: cannot listen: {reason}"),
     };
-    info!(
-        "metrics: on port {port} of the sockets to the host, a status page at /, for Prometheus at /metrics"
-    );
-    while let Ok((client, _)) = listener.accept() {
+    info!("metrics: on port {port} of the sockets to the host, {PAGES}");
+    serve(|| {
+        let (client, _) = listener.accept().ok()?;
         client.set_read_timeout(Some(PATIENCE));
         client.set_write_timeout(Some(PATIENCE));
-        answer(
-            |room| client.read(room).ok(),
-            |bytes| _ = client.write_all(bytes),
-        );
+        Some(client)
+    });
+}
+
+/// Answers one client after the other, for as long as any is accepted. One that fails is forgotten.
+fn serve<S: Read + Write>(accept: impl Fn() -> Option<S>) {
+    while let Some(mut client) = accept() {
+        let _ = answer(&mut client);
     }
 }
 
-/// Reads one request and answers it. A client that fails is forgotten.
-fn answer(read: impl Fn(&mut [u8]) -> Option<usize>, write: impl Fn(&[u8])) {
+/// Reads one request and answers it, unless the client leaves before.
+fn answer<S: Read + Write>(client: &mut S) -> Result<(), S::Error> {
     let mut input = vec![0; LIMITS.head_bytes];
     let mut len = 0;
-    loop {
+    let answer = loop {
         match toro_http::parse(&input[..len], &LIMITS) {
-            Parsed::Complete { request, .. } => {
-                return write(reply(request.method, request.target).as_bytes());
-            }
-            Parsed::Invalid(status) => {
-                return write(page(status, PLAIN, "", true).as_bytes());
-            }
-            Parsed::Partial => match read(&mut input[len..]) {
-                Some(more @ 1..) => len += more,
-                _ => return,
+            Parsed::Complete { request, .. } => break reply(request.method, request.target),
+            Parsed::Invalid(status) => break page(status, PLAIN, "", true),
+            Parsed::Partial => match client.read(&mut input[len..])? {
+                0 => return Ok(()),
+                more => len += more,
             },
         }
-    }
+    };
+    client.write_all(answer.as_bytes())
 }
 
 fn reply(method: Method, target: Target<'_>) -> String {
