@@ -79,9 +79,4 @@ impl Once {
     pub fn call_once(&self, f: impl FnOnce()) {
         self.0.get_or_init(f);
     }
-
-    /// Whether it has been done.
-    pub fn is_completed(&self) -> bool {
-        self.0.get().is_some()
-    }
 }

@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use toro_sched::{block_on_for, block_on_until};
-use toro_time::Instant;
+use toro_sched::block_on_for;
 
 use crate::permits::Permits;
 
@@ -37,11 +36,6 @@ impl Semaphore {
     pub async fn acquire_async(&self, count: usize) -> Permit<'_> {
         self.0.take(count).await;
         Permit { of: self, count }
-    }
-
-    /// Takes `count` permits at once, parked until there are so many; `None` if there were not until `deadline`.
-    pub fn acquire_until(&self, deadline: Instant, count: usize) -> Option<Permit<'_>> {
-        block_on_until(deadline, self.acquire_async(count))
     }
 
     /// Takes `count` permits if so many are free and nobody waits.

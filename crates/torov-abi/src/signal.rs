@@ -23,8 +23,6 @@ impl Signal {
     pub const SIGSEGV: Self = Self(11);
     /// A pipe without readers.
     pub const SIGPIPE: Self = Self(13);
-    /// The limit of processor time.
-    pub const SIGXCPU: Self = Self(24);
     /// A system call that is not allowed.
     pub const SIGSYS: Self = Self(31);
 
