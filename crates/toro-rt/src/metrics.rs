@@ -257,7 +257,7 @@ fn seconds(ns: u128) -> String {
 type Row<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
 
 fn heap(text: &mut Text, cores: &[(String, Core)]) {
-    const ROWS: [Row<toro_mem::Stats>; 6] = [
+    const ROWS: &[Row<toro_mem::Stats>] = &[
         (
             "toro_heap_total_bytes",
             Kind::Gauge,
@@ -295,7 +295,7 @@ fn heap(text: &mut Text, cores: &[(String, Core)]) {
             |heap| heap.frees,
         ),
     ];
-    for (name, kind, help, value) in ROWS {
+    for &(name, kind, help, value) in ROWS {
         text.family(name, kind, help);
         for (number, core) in cores {
             text.sample(&[("core", number)], value(&core.heap));
@@ -304,7 +304,7 @@ fn heap(text: &mut Text, cores: &[(String, Core)]) {
 }
 
 fn scheduler(text: &mut Text, cores: &[(String, Core)]) {
-    const ROWS: [Row<toro_sched::Stats>; 2] = [
+    const ROWS: &[Row<toro_sched::Stats>] = &[
         (
             "toro_core_threads",
             Kind::Gauge,
@@ -318,7 +318,7 @@ fn scheduler(text: &mut Text, cores: &[(String, Core)]) {
             |sched| sched.switches,
         ),
     ];
-    for (name, kind, help, value) in ROWS {
+    for &(name, kind, help, value) in ROWS {
         text.family(name, kind, help);
         for (number, core) in cores {
             text.sample(&[("core", number)], value(&core.sched));
