@@ -60,7 +60,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     test::main(&test::Args::whole(args.deep))
 }
 
-/// Lints in two calls: the test targets of packages that only an image links would define the panic handler twice.
+/// Lints in three calls: the test targets of packages that only an image links would define the panic handler twice, and what no
+/// appliance picks by itself would not be looked at.
 fn clippy(workspace: &Workspace) -> Result<()> {
     let images = workspace.image_only();
     let with = |option| {
@@ -76,9 +77,14 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         warnings,
     ];
     step(workspace, &host.concat())?;
+    let units = ["toro", "toro-rt"].map(|name| ["--package", name]).concat();
     step(
         workspace,
         &[&["clippy"], &with("--package")[..], warnings].concat(),
+    )?;
+    step(
+        workspace,
+        &[&["clippy", "--all-features"], &units[..], warnings].concat(),
     )
 }
 
