@@ -4,7 +4,8 @@
 //! call for all of them `hello` would get a network card. The flags of images differ from those of programs of the
 //! host, so they have a target folder of their own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -145,7 +146,12 @@ pub(crate) fn build_with(
     extras: Extras,
 ) -> Result<Image> {
     workspace.appliance(name)?;
-    let target_dir = workspace.target("image")?;
+    let target_dir = workspace.images()?;
+    // The linker's output has one name for all extras: who builds the same appliance with others waits until this is finished.
+    let lock = target_dir.join("finishing.lock");
+    let context = || format!("cannot lock {}", lock.display());
+    let lock = File::create(&lock).with_context(context)?;
+    lock.lock().with_context(context)?;
     eprintln!("building {name}");
     let mut cargo = cargo(name, profile, &target_dir, &workspace.root);
     process::run(cargo.args(extras.features()))?;
@@ -259,7 +265,14 @@ fn finish(folder: &Path, name: &str, extras: Extras, root: &Path) -> Result<Imag
     let name = format!("{name}{}", extras.suffix());
     let path = folder.join(format!("{name}.elf"));
     let debug = folder.join(format!("{name}.debug"));
-    fs::write(&path, finished).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::copy(&linked, &debug).with_context(|| format!("cannot write {}", debug.display()))?;
+    replace(&path, |new| fs::write(new, &finished))?;
+    replace(&debug, |new| fs::copy(&linked, new).map(drop))?;
     Ok(Image { path, debug, facts })
+}
+/// Puts a new file in the place of an old one, which a machine may be booting from.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let written = write(new.as_ref()).and_then(|()| fs::rename(&new, path));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -94,7 +94,12 @@ impl Found {
             Err(()) | Ok([0, 0, 0, 0]) => return Ok(None),
             Ok(_) => {}
         }
-        let broken = || format!("{} is no whole core file", path.display());
+        let broken = || {
+            format!(
+                "{} is no whole core file, as `cargo xtask run APPLIANCE --core FILE` has a failure write it",
+                path.display()
+            )
+        };
         let header = FileHeader64::<LittleEndian>::parse(&file).with_context(broken)?;
         ensure!(header.e_type(LittleEndian) == ET_CORE, broken());
         let program_headers = header.program_headers(LittleEndian, &file);

@@ -29,16 +29,23 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let output = match &args.output {
+    let path = match &args.output {
         Some(path) => path.clone(),
         None => PathBuf::from(format!("{}.pcapng", args.run.appliance())),
     };
+    // Before anything is built or booted for nothing.
+    let create = |path: &Path| {
+        File::create(path).with_context(|| format!("cannot write {}", path.display()))
+    };
+    let output = (path != Path::new("-")).then(|| create(&path));
+    let output = output.transpose()?;
     run::boot(&args.run, Some(&Capture { output }))
 }
 
 /// A capture, and where it goes.
 struct Capture {
-    output: PathBuf,
+    /// `None` for the standard output.
+    output: Option<File>,
 }
 
 impl Listener for Capture {
@@ -51,16 +58,13 @@ impl Listener for Capture {
     }
 
     fn takes_output(&self) -> bool {
-        self.output == Path::new("-")
+        self.output.is_none()
     }
 
     fn listen(&self, socket: PathBuf, _: &Image, _: &Path) -> Result<Listening> {
-        let mut output: Box<dyn Write + Send> = match self.takes_output() {
-            true => Box::new(io::stdout()),
-            false => {
-                let file = File::create(&self.output);
-                Box::new(file.with_context(|| format!("cannot write {}", self.output.display()))?)
-            }
+        let mut output: Box<dyn Write + Send> = match &self.output {
+            None => Box::new(io::stdout()),
+            Some(file) => Box::new(file.try_clone()?),
         };
         Ok(thread::spawn(move || {
             let bytes = copy(&socket, &mut output)?;

@@ -78,7 +78,7 @@ fn build_in(line: &str) -> Option<u64> {
 
 /// The unstripped image of that build, among all that lie below `target/image`.
 pub(crate) fn find(workspace: &Workspace, id: u64) -> Result<PathBuf> {
-    let mut folders = vec![workspace.target("image")?];
+    let mut folders = vec![workspace.images()?];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)?.flatten() {
             let path = entry.path();

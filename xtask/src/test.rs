@@ -19,6 +19,7 @@ mod relay;
 mod report;
 mod server;
 mod share;
+mod sides;
 mod soak;
 mod sockets;
 mod tally;
@@ -117,6 +118,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 
 /// Prints the total.
 fn finish(tally: &Tally) -> ExitCode {
+    if let Some(longest) = tally.longest() {
+        eprint!("what took longest, with what was built for it:\n{longest}");
+    }
+    if let Some(filter) = tally.filter().filter(|_| tally.is_empty()) {
+        eprintln!(
+            "no case has `{filter}` in its name; a run prints all names, as `e2e: hello on q35`"
+        );
+    }
     println!("{tally}");
     if tally.is_success() {
         ExitCode::SUCCESS

@@ -29,14 +29,13 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
-    let monitor = monitor(&workspace)?;
     let Some(example) = &args.example else {
-        println!("{}", monitor.display());
+        println!("{}", monitor(&workspace)?.display());
         return Ok(ExitCode::SUCCESS);
     };
     let guests = workspace.root.join("crates/torov/guests");
     let program = guest(&workspace, &guests, example)?;
-    let mut command = Command::new(monitor);
+    let mut command = Command::new(monitor(&workspace)?);
     command.arg(&args.verb);
     let profile = guests.join(Path::new(example).with_extension("toml"));
     if profile.exists() && !example.ends_with(".rs") {
@@ -101,7 +100,7 @@ fn guest(workspace: &Workspace, guests: &Path, example: &str) -> Result<PathBuf>
         );
     }
     let name = example.replace('.', "-");
-    let binary = workspace.root.join("target/torov").join(name);
+    let binary = workspace.target("torov")?.join(name);
     compiler.arg("-o").arg(&binary).arg(source);
     process::run(&mut compiler).context(
         "a static program needs a C compiler and its libc.a: sudo apt-get install gcc libc6-dev",

@@ -18,6 +18,9 @@ pub(crate) struct Workspace {
     /// The folder of the workspace.
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
+    /// The side of a run of tests that this is for, if there are several.
+    #[serde(skip)]
+    side: Option<usize>,
 }
 
 /// One member of the workspace.
@@ -192,20 +195,51 @@ impl Workspace {
             .copied()
             .with_context(|| {
                 let names: Vec<&str> = all.iter().map(|package| package.name.as_str()).collect();
+                let likely = likely(name, &names)
+                    .map_or_else(String::new, |likely| format!("; did you mean `{likely}`?"));
                 format!(
-                    "there is no appliance `{name}`; there are: {}",
+                    "there is no appliance `{name}`{likely}; there are: {}",
                     names.join(", ")
                 )
             })
     }
 
-    /// A folder below the workspace's `target/`, made if it is not there.
+    /// A folder below the workspace's `target/`, made if it is not there; a [side](Self::side) has its own.
     pub(crate) fn target(&self, folder: &str) -> Result<PathBuf> {
-        let path = self.root.join("target").join(folder);
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the folder {}", path.display()))?;
-        Ok(path)
+        let target = self.root.join("target");
+        let target = match self.side {
+            Some(number) => target.join(format!("side-{number}")),
+            None => target,
+        };
+        made(target.join(folder))
     }
+
+    /// The folder in which images are compiled, made if it is not there: there is one for all.
+    pub(crate) fn images(&self) -> Result<PathBuf> {
+        made(self.root.join("target/image"))
+    }
+
+    /// The same for side number `number` of tests that run side by side: its disks, sockets and archives are not those of the others.
+    pub(crate) fn side(&self, number: usize) -> Self {
+        let side = Some(number);
+        Self {
+            side,
+            ..self.clone()
+        }
+    }
+}
+
+/// Which of `names` somebody may have meant who wrote `name`.
+fn likely<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    let nearest = names.iter().copied().min_by_key(distance)?;
+    (distance(&nearest) <= name.len().div_ceil(4)).then_some(nearest)
+}
+
+fn made(folder: PathBuf) -> Result<PathBuf> {
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    Ok(folder)
 }
 
 impl Package {

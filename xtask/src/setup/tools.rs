@@ -94,6 +94,7 @@ impl Tool {
         Self::Fdisk,
         Self::Curl,
         Self::Ip,
+        Self::Gdb,
         Self::RedisTools,
         Self::VhostDeviceVsock,
         Self::Chromium,

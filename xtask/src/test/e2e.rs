@@ -44,6 +44,7 @@ use anyhow::{Context as _, Result};
 
 use super::cells::{self, Cell};
 use super::server::{self, Server, Setting};
+use super::sides::{self, Group};
 use super::tally::Tally;
 use super::{Depth, tree};
 use crate::build::{self, Profile};
@@ -53,7 +54,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 /// A case may take so long.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A case against a server that runs.
 type ServerCase = (&'static str, fn(SocketAddr, Depth) -> Result<()>);
@@ -94,17 +95,41 @@ const TAP: &[ServerCase] = &[("e2e: keeps data sent before accept", load::early_
 /// Runs all of them.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: Option<u64>) {
     eprintln!("ring 4: whole images");
+    // What takes long is first, so that both sides end together.
+    let groups: Vec<Group<'_>> = vec![
+        Box::new(move |workspace, tally| {
+            if let Err(error) = web_server(workspace, tally, depth) {
+                tally.record("e2e: web-server starts", Err(error));
+            }
+        }),
+        Box::new(verbs),
+        Box::new(move |workspace, tally| liars::run(workspace, tally, depth)),
+        Box::new(move |workspace, tally| durable::run(workspace, tally, depth)),
+        Box::new(move |workspace, tally| debugger::run(workspace, tally, depth)),
+        Box::new(move |workspace, tally| weather::run(workspace, tally, depth, seed)),
+        Box::new(services::run),
+        Box::new(metrics::run),
+        Box::new(post_mortem::run),
+        Box::new(share::run),
+        Box::new(move |workspace, tally| multiqueue::run(workspace, tally, depth)),
+        Box::new(cards::run),
+        Box::new(timestamps::run),
+        Box::new(balloon::run),
+        Box::new(cores::run),
+        Box::new(silent_core::run),
+        Box::new(operator::run),
+        Box::new(entropy::run),
+        Box::new(placement::run),
+        Box::new(move |workspace, tally| boot::run(workspace, tally, depth)),
+    ];
+    sides::run(workspace, tally, groups);
+}
+
+/// What calls this program as people do: such a call does not know of sides, so all of them are on one.
+fn verbs(workspace: &Workspace, tally: &mut Tally) {
     errors::run(tally);
-    entropy::run(workspace, tally);
-    boot::run(workspace, tally, depth);
-    cores::run(workspace, tally);
-    silent_core::run(workspace, tally);
-    debugger::run(workspace, tally, depth);
-    post_mortem::run(workspace, tally);
-    placement::run(workspace, tally);
     tally.case(deadlock::NAME, TIMEOUT, deadlock::is_seen);
     shutdown::run(workspace, tally);
-    operator::run(workspace, tally);
     let shared = workspace.clone();
     tally.case(capture::NAME, TIMEOUT, move || capture::is_read(&shared));
     let shared = workspace.clone();
@@ -112,20 +137,7 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
         capture::begins_anew(&shared)
     });
     trace::run(workspace, tally);
-    services::run(workspace, tally);
     torov::run(tally);
-    metrics::run(workspace, tally);
-    share::run(workspace, tally);
-    liars::run(workspace, tally, depth);
-    weather::run(workspace, tally, depth, seed);
-    cards::run(workspace, tally);
-    multiqueue::run(workspace, tally, depth);
-    timestamps::run(workspace, tally);
-    balloon::run(workspace, tally);
-    durable::run(workspace, tally, depth);
-    if let Err(error) = web_server(workspace, tally, depth) {
-        tally.record("e2e: web-server starts", Err(error));
-    }
 }
 
 /// The cases of the web server, with as few boots as they take.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::cells::{self, Cell};
 use super::peers::Peers;
 use super::report::Report;
+use super::sides::{self, Group};
 use super::tally::Tally;
 use super::{Depth, disks, failure, ports, share, sockets};
 use crate::build::{self, Extras, Image, Profile};
@@ -15,7 +16,7 @@ use crate::run::Wish;
 use crate::workspace::{Package, Workspace};
 
 /// After the report an image has so long to end.
-const END_TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A machine that an image is booted on.
 #[derive(Clone, Copy, Debug)]
@@ -29,42 +30,46 @@ pub(super) struct Setting {
 
 /// Boots every test image on every machine, and some on special ones.
 pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth) {
+    let images = workspace.appliances().into_iter();
+    let images = images.filter(|package| package.name.starts_with("test-"));
+    let group = |package| -> Group<'_> {
+        Box::new(move |workspace, tally| on_all(workspace, package, tally, depth))
+    };
+    sides::run(workspace, tally, images.map(group).collect());
+}
+
+/// Boots a test image on every machine that is wanted.
+fn on_all(workspace: &Workspace, package: &Package, tally: &mut Tally, depth: Depth) {
     let machines = depth.pick(
         &[Machine::Pc, Machine::Microvm][..],
         &Machine::ALL,
         &Machine::ALL,
     );
-    let images = workspace
-        .appliances()
-        .into_iter()
-        .filter(|package| package.name.starts_with("test-"));
-    for package in images {
-        let settings = settings(package, machines, depth);
-        let (name, is_wanted) = (&package.name, |start: &str| may_hold_wanted(tally, start));
-        let any = |setting: &Setting| is_wanted(&setting.prefix(name));
-        let fails = !package.toro().test.failures.is_empty();
-        let may_fail = fails && is_wanted(&format!("guest: {name}"));
-        if !may_fail && !settings.iter().any(any) {
-            continue;
-        }
-        eprintln!("ring 3: {}", package.name);
-        let extras = Extras {
-            // Reports of failures must name lines.
-            lines: !package.toro().test.failures.is_empty(),
-            ..Extras::default()
-        };
-        match build::build_with(workspace, &package.name, Profile::Release, extras) {
-            Ok(image) => {
-                failure::run(workspace, package, &image, tally);
-                for setting in settings {
-                    if !may_hold_wanted(tally, &setting.prefix(&package.name)) {
-                        continue;
-                    }
-                    on_machine(workspace, package, &image, setting, tally);
+    let settings = settings(package, machines, depth);
+    let (name, is_wanted) = (&package.name, |start: &str| may_hold_wanted(tally, start));
+    let any = |setting: &Setting| is_wanted(&setting.prefix(name));
+    let fails = !package.toro().test.failures.is_empty();
+    let may_fail = fails && is_wanted(&format!("guest: {name}"));
+    if !may_fail && !settings.iter().any(any) {
+        return;
+    }
+    eprintln!("ring 3: {}", package.name);
+    let extras = Extras {
+        // Reports of failures must name lines.
+        lines: fails,
+        ..Extras::default()
+    };
+    match build::build_with(workspace, &package.name, Profile::Release, extras) {
+        Ok(image) => {
+            failure::run(workspace, package, &image, tally);
+            for setting in settings {
+                if !may_hold_wanted(tally, &setting.prefix(&package.name)) {
+                    continue;
                 }
+                on_machine(workspace, package, &image, setting, tally);
             }
-            Err(error) => tally.record(&format!("guest: {}", package.name), Err(error)),
         }
+        Err(error) => tally.record(&format!("guest: {}", package.name), Err(error)),
     }
 }
 

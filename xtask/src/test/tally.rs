@@ -1,11 +1,15 @@
 //! [`Tally`]: counts cases and prints a line for each.
 
 use std::fmt;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+
+/// Of so many cases it is told how long they took.
+const LONGEST: usize = 12;
 
 /// What passed and what failed so far.
 ///
@@ -18,8 +22,13 @@ pub(super) struct Tally {
     passed: usize,
     failed: Vec<String>,
     unsteady: Vec<String>,
-    second_chances: usize,
+    /// Shared with the other sides of a run.
+    second_chances: Arc<AtomicUsize>,
     skipped: usize,
+    /// When the last case was told of.
+    since: Instant,
+    /// How long cases took, with what was built for them.
+    times: Vec<(Duration, String)>,
 }
 
 impl Tally {
@@ -30,9 +39,46 @@ impl Tally {
             passed: 0,
             failed: Vec::new(),
             unsteady: Vec::new(),
-            second_chances,
+            second_chances: Arc::new(AtomicUsize::new(second_chances)),
             skipped: 0,
+            since: Instant::now(),
+            times: Vec::new(),
         }
+    }
+
+    /// An empty one for the same cases, for a side of tests that run side by side.
+    pub(super) fn side(&self) -> Self {
+        let filter = self.filter.clone();
+        Self {
+            second_chances: Arc::clone(&self.second_chances),
+            ..Self::new(filter, 0)
+        }
+    }
+
+    /// Adds what a side has counted.
+    pub(super) fn add(&mut self, side: Self) {
+        self.passed += side.passed;
+        self.failed.extend(side.failed);
+        self.unsteady.extend(side.unsteady);
+        self.skipped += side.skipped;
+        self.times.extend(side.times);
+        self.since = Instant::now();
+    }
+
+    /// Whether no case was there to run.
+    pub(super) fn is_empty(&self) -> bool {
+        self.times.is_empty() && self.skipped == 0
+    }
+
+    /// The cases that took longest, if there were many.
+    pub(super) fn longest(&self) -> Option<impl fmt::Display> {
+        let mut times: Vec<_> = self.times.iter().collect();
+        times.sort_by(|a, b| b.cmp(a));
+        let lines = times.iter().take(LONGEST).map(|(time, name)| {
+            let seconds = time.as_secs_f64();
+            format!("{seconds:7.1} s  {name}\n")
+        });
+        (times.len() > LONGEST).then(|| lines.collect::<String>())
     }
 
     /// The text that wanted names hold.
@@ -66,13 +112,14 @@ impl Tally {
     }
 
     /// Whether a case that has failed may be run again; says so, and counts it.
-    pub(super) fn second_chance(&mut self, name: &str, error: &anyhow::Error) -> bool {
-        if self.second_chances == 0 {
-            return false;
+    pub(super) fn second_chance(&self, name: &str, error: &anyhow::Error) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let one_less = |left: usize| left.checked_sub(1);
+        let chance = self.second_chances.fetch_update(relaxed, relaxed, one_less);
+        if chance.is_ok() {
+            println!("again   {name}: {error:#}");
         }
-        self.second_chances -= 1;
-        println!("again   {name}: {error:#}");
-        true
+        chance.is_ok()
     }
 
     /// Remembers a case that failed with `error` and passed when it was run again.
@@ -82,6 +129,8 @@ impl Tally {
 
     /// Counts a case that has ended. `name` must be wanted.
     pub(super) fn record(&mut self, name: &str, result: Result<()>) {
+        self.times.push((self.since.elapsed(), name.to_owned()));
+        self.since = Instant::now();
         match result {
             Ok(()) => {
                 println!("ok      {name}");
