@@ -74,6 +74,11 @@ impl Disk {
     /// Finds what QEMU would complain about less clearly.
     pub(crate) fn check(&self) -> Result<()> {
         let path = self.path.display();
+        if self.path.is_dir() {
+            bail!(
+                "the disk {path} is a folder; name a raw image, or share the folder with --share {path}"
+            );
+        }
         let hint = format!("make one with `truncate -s 64M {path}`");
         let file = File::options()
             .read(true)

@@ -44,7 +44,7 @@ impl Share {
     pub(crate) fn check(folder: &Path) -> Result<()> {
         if !folder.is_dir() {
             bail!(
-                "the folder {} that should be shared is not there; make it, or name another with --share",
+                "{} should be shared and is no folder; make it, or name another with --share",
                 folder.display()
             );
         }

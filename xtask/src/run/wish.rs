@@ -205,7 +205,7 @@ impl Wish {
         }
         if let Some(folder) = self.archive.as_deref().filter(|folder| !folder.is_dir()) {
             bail!(
-                "the folder {} that should be archived is not there; make it, or name another with --archive",
+                "{} should be archived and is no folder; make it, or name another with --archive",
                 folder.display()
             );
         }
