@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use torov_abi::Errno;
 use torov_abi::word::{low, size, wide};
 
-pub(crate) use self::event::{Event, Interest};
+pub(crate) use self::event::{Bell, Event, Interest};
 
 /// What a descriptor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

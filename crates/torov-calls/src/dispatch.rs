@@ -6,7 +6,8 @@ use torov_policy::Subject;
 use crate::Answer;
 use crate::context::{Context, Held};
 use crate::families::{
-    change, epoll, files, identity, io, memory, poll, signals, sockets, sync, time, timers,
+    change, epoll, files, identity, io, memory, poll, signalfd, signals, sockets, sync, time,
+    timers,
 };
 use crate::process::Process;
 
@@ -25,6 +26,7 @@ fn handler(name: &str) -> Option<Handler> {
         .or_else(|| epoll::handler(name))
         .or_else(|| sockets::handler(name))
         .or_else(|| signals::handler(name))
+        .or_else(|| signalfd::handler(name))
         .or_else(|| identity::handler(name))
 }
 

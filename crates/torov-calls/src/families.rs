@@ -7,6 +7,7 @@ pub(crate) mod identity;
 pub(crate) mod io;
 pub(crate) mod memory;
 pub(crate) mod poll;
+pub(crate) mod signalfd;
 pub(crate) mod signals;
 pub(crate) mod sockets;
 pub(crate) mod sync;

@@ -96,6 +96,8 @@ pub enum What {
     Counter(u64, bool, c_int),
     /// A timer: its clock, its interval and what is left, as `struct itimerspec`, and its flags.
     Timer(c_int, [u64; 4], c_int),
+    /// Signals that can be read: which, and its flags.
+    Signals(u64, c_int),
     /// A set of descriptors: of each the number, what it is waited for, and the program's own word.
     Set(Vec<(u64, u32, u64)>),
 }
@@ -132,6 +134,7 @@ impl Process {
         for timer in &frozen.timers {
             let calls: &[&str] = match timer.number {
                 REAL => &["setitimer", "alarm"],
+                ..REAL => &["setitimer"],
                 _ => &["timer_create"],
             };
             self.may(calls, Subject::Nothing)?;

@@ -7,15 +7,17 @@
 
 pub(crate) mod alarms;
 pub(crate) mod frame;
+mod info;
 mod pending;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use torov_abi::word::int;
 use torov_abi::{Errno, Signal};
 use torov_interrupt::Line;
 
+pub(crate) use self::info::{Info, SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER, To};
 use self::pending::Pending;
+use crate::descriptors::{Descriptor, Event};
 
 /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
 pub(crate) type Action = [u64; 4];
@@ -31,66 +33,8 @@ pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
 const SA_RESETHAND: u64 = 0x8000_0000;
 
-/// `si_code` of signals that a program sends.
-pub(crate) const SI_USER: i32 = 0;
-pub(crate) const SI_TIMER: i32 = -2;
-pub(crate) const SI_TKILL: i32 = -6;
-pub(crate) const SI_KERNEL: i32 = 0x80;
-
 /// Signals that no mask holds back: SIGKILL and SIGSTOP.
-const NEVER_BLOCKED: u64 = 1 << 8 | 1 << 18;
-
-/// A signal with what a handler is told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Info {
-    pub(crate) signal: Signal,
-    /// `si_code`.
-    pub(crate) code: i32,
-    /// The two words behind the first 16 bytes: who sent it and a value, or the address of a fault.
-    pub(crate) words: [u64; 2],
-}
-
-impl Info {
-    /// It and to whom it goes, as words: a thread or 0, then number, code, and the two words.
-    pub(crate) fn plain(&self, to: To) -> [u64; 5] {
-        let to = match to {
-            To::Process => 0,
-            To::Thread(tid) => u64::from(tid.cast_unsigned()),
-        };
-        let [first, second] = self.words;
-        let code = u64::from(self.code.cast_unsigned());
-        [to, self.signal.number().into(), code, first, second]
-    }
-
-    /// The same the other way.
-    ///
-    /// # Errors
-    /// `EINVAL` if there is no such signal.
-    pub(crate) fn from_plain(
-        [to, signal, code, first, second]: [u64; 5],
-    ) -> Result<(To, Self), Errno> {
-        let info = Self {
-            signal: Signal::new(int(signal)).ok_or(Errno::EINVAL)?,
-            code: int(code),
-            words: [first, second],
-        };
-        let to = match int(to) {
-            0 => To::Process,
-            tid => To::Thread(tid),
-        };
-        Ok((to, info))
-    }
-
-    /// `siginfo_t`.
-    pub(crate) fn bytes(&self) -> [u8; 128] {
-        let mut bytes = [0; 128];
-        bytes[..4].copy_from_slice(&u32::from(self.signal.number()).to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.code.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.words[0].to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.words[1].to_le_bytes());
-        bytes
-    }
-}
+pub(crate) const NEVER_BLOCKED: u64 = 1 << 8 | 1 << 18;
 
 /// The bit of a signal in a mask.
 pub(crate) fn bit(signal: Signal) -> u64 {
@@ -111,13 +55,6 @@ impl Stack {
     pub(crate) fn holds(&self, pointer: u64) -> bool {
         !self.disarms && pointer > self.start && pointer - self.start <= self.len
     }
-}
-
-/// To whom a signal goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum To {
-    Process,
-    Thread(i32),
 }
 
 /// What a thread has to do about a signal.
@@ -143,6 +80,32 @@ struct State {
     pending: Pending,
     /// By rising number.
     threads: Vec<Member>,
+    /// What is to be readable while signals wait.
+    bells: Vec<Weak<Descriptor>>,
+}
+
+impl State {
+    /// Rings the bells for signals of `new`, and silences those for which nothing waits.
+    fn show(&mut self, new: u64) {
+        if self.bells.is_empty() {
+            return;
+        }
+        let members = self.threads.iter().map(|member| member.pending.set());
+        let waits = members.fold(self.pending.set(), |all, set| all | set);
+        self.bells.retain(|bell| {
+            let Some(descriptor) = bell.upgrade() else {
+                return false;
+            };
+            if let Some(Event::Signals(bell)) = descriptor.event() {
+                if bell.mask() & waits == 0 {
+                    bell.silence(descriptor.fd());
+                } else if bell.mask() & new != 0 {
+                    bell.ring(descriptor.fd());
+                }
+            }
+            true
+        });
+    }
 }
 
 /// What belongs to a thread.
@@ -167,6 +130,7 @@ impl Default for Signals {
             actions: [[0; 4]; 65],
             pending: Pending::default(),
             threads: Vec::new(),
+            bells: Vec::new(),
         }))
     }
 }
@@ -235,6 +199,7 @@ impl Signals {
             for member in &mut state.threads {
                 member.pending.drop_all(signal);
             }
+            state.show(0);
         }
         Ok(())
     }
@@ -274,6 +239,7 @@ impl Signals {
                 }
             }
         }
+        state.show(bit);
         Ok(())
     }
 
@@ -289,7 +255,12 @@ impl Signals {
     /// Takes the next signal for the thread and makes its handler's mask the thread's.
     pub(crate) fn take(&self, tid: i32) -> Option<Delivery> {
         let mut state = self.lock();
-        let state = &mut *state;
+        let taken = Self::take_from(&mut state, tid);
+        state.show(0);
+        taken
+    }
+
+    fn take_from(state: &mut State, tid: i32) -> Option<Delivery> {
         let member = find(&mut state.threads, tid)?;
         loop {
             let open = !member.mask | NEVER_BLOCKED;
@@ -325,10 +296,19 @@ impl Signals {
         let mut state = self.lock();
         let state = &mut *state;
         let member = find(&mut state.threads, tid)?;
-        member
-            .pending
-            .take(wanted)
-            .or_else(|| state.pending.take(wanted))
+        let own = member.pending.take(wanted);
+        let info = own.or_else(|| state.pending.take(wanted));
+        state.show(0);
+        info
+    }
+
+    /// Has `descriptor` readable from now on while signals wait that its bell is for; its mask may have changed.
+    pub(crate) fn show_by(&self, descriptor: &Arc<Descriptor>) {
+        let mut state = self.lock();
+        let this = Arc::downgrade(descriptor);
+        state.bells.retain(|bell| !bell.ptr_eq(&this));
+        state.bells.push(this);
+        state.show(u64::MAX);
     }
 
     /// Says what the thread waits for by itself: such a signal draws its attention although it is blocked.

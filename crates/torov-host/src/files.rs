@@ -319,6 +319,24 @@ pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<u64, Errno> {
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode & 0o1777) })
 }
 
+/// The same for what is open by `O_PATH`: by `fchmodat2`, which Linux has since 6.6.
+///
+/// # Errors
+/// As the call: `ENOSYS` before.
+pub fn set_mode_of_path(fd: BorrowedFd<'_>, mode: u32) -> Result<u64, Errno> {
+    let empty = c"".as_ptr();
+    // SAFETY: the empty path is a text of C.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fchmodat2,
+            fd.as_raw_fd(),
+            empty,
+            mode & 0o1777,
+            libc::AT_EMPTY_PATH,
+        )
+    })
+}
+
 /// `ioctl(TIOCGWINSZ)`: the bytes of `struct winsize`.
 ///
 /// # Errors

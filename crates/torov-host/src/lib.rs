@@ -21,8 +21,9 @@ pub use self::clock::{Clock, cpu_time, get as clock_get, resolution, sleep};
 pub use self::epoll::{epoll_control, epoll_create, epoll_wait};
 pub use self::files::{
     Status, allocate, control, directory_entries, duplicate, event_counter, holds_plain_files,
-    may_access, open_beneath, open_root, pipe, readable_bytes, seek, set_mode, set_timer,
-    set_times, status, synchronise, terminal_settings, timer, timer_setting, truncate, window_size,
+    may_access, open_beneath, open_root, pipe, readable_bytes, seek, set_mode, set_mode_of_path,
+    set_timer, set_times, status, synchronise, terminal_settings, timer, timer_setting, truncate,
+    window_size,
 };
 pub use self::futex::{futex_requeue, futex_wait, futex_wake};
 pub use self::names::{link_target, make_directory, remove, rename};

@@ -49,6 +49,19 @@ const IMPLIED: &[(&[&str], &[c_long])] = &[
     (&["fsync", "fdatasync"], &[libc::SYS_fsync]),
     (&["fallocate"], &[libc::SYS_fallocate]),
     (&["fchmod"], &[libc::SYS_fchmod]),
+    (
+        &["chmod", "fchmodat"],
+        &[libc::SYS_openat2, libc::SYS_fchmodat2, libc::SYS_fchmod],
+    ),
+    (
+        &["signalfd", "signalfd4"],
+        &[
+            libc::SYS_eventfd2,
+            libc::SYS_fcntl,
+            libc::SYS_ppoll,
+            libc::SYS_read,
+        ],
+    ),
     (&["sendfile"], &[libc::SYS_sendfile]),
     (&["timerfd_create"], &[libc::SYS_timerfd_create]),
     (&["timerfd_settime"], &[libc::SYS_timerfd_settime]),

@@ -26,7 +26,8 @@ pub(crate) fn allowed_keys(call: &str) -> &'static [&'static str] {
         "open" | "openat" | "openat2" | "creat" => &["path", "mode"],
         "stat" | "lstat" | "newfstatat" | "statx" | "access" | "faccessat" | "faccessat2"
         | "mkdir" | "mkdirat" | "rmdir" | "unlink" | "unlinkat" | "rename" | "renameat"
-        | "renameat2" | "readlink" | "readlinkat" | "chdir" | "truncate" | "utimensat" => &["path"],
+        | "renameat2" | "readlink" | "readlinkat" | "chdir" | "truncate" | "utimensat"
+        | "chmod" | "fchmodat" => &["path"],
         "bind" | "connect" => &["addr"],
         "read" | "write" | "readv" | "writev" | "pread64" | "pwrite64" | "preadv" | "pwritev"
         | "lseek" | "fstat" | "dup" | "dup2" | "dup3" | "fcntl" | "getdents64" | "ftruncate"

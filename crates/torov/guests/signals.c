@@ -331,6 +331,15 @@ static void timers_go_off(void) {
     CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
     while (count < 5) pause();
     CHECK(setitimer(ITIMER_REAL, &never, &left) == 0 && left.it_interval.tv_usec == 2000);
+    // By processor time, of which the loop uses some.
+    for (int which = ITIMER_VIRTUAL; which <= ITIMER_PROF; which++) {
+        struct itimerval spent = {{0, 0}, {0, 20000}};
+        count = 0;
+        set(which == ITIMER_PROF ? SIGPROF : SIGVTALRM, note, 0, 0);
+        CHECK(setitimer(which, &spent, NULL) == 0 && getitimer(which, &left) == 0 && left.it_interval.tv_usec == 0);
+        while (count == 0) {}
+        CHECK(getitimer(which, &left) == 0 && left.it_value.tv_usec == 0);
+    }
     CHECK(alarm(100) == 0 && alarm(0) > 90);
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1};
     event.sigev_value.sival_int = 99;

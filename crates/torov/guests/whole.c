@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,6 +15,7 @@
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -127,6 +129,8 @@ int main(int argc, char **argv) {
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGUSR2);
     CHECK(pthread_sigmask(SIG_BLOCK, &blocked, NULL) == 0 && raise(SIGUSR2) == 0);
+    int readable = signalfd(-1, &blocked, SFD_NONBLOCK);
+    CHECK(readable >= 0);
     CHECK(pthread_create(&threads[0], NULL, waits, NULL) == 0 && pthread_create(&threads[1], NULL, reads, NULL) == 0);
     CHECK(pthread_create(&threads[2], NULL, computes, NULL) == 0 && pthread_create(&threads[3], NULL, sleeps, NULL) == 0);
     while (ready < 4)
@@ -175,6 +179,15 @@ int main(int argc, char **argv) {
     until(&told, 3);
     until(&naps, 3);
     CHECK(sigpending(&waiting) == 0 && sigismember(&waiting, SIGUSR2) == 1);
+    struct signalfd_siginfo came;
+    CHECK(poll(&(struct pollfd){.fd = readable, .events = POLLIN}, 1, 0) == 1);
+    CHECK(read(readable, &came, sizeof came) == sizeof came && came.ssi_signo == SIGUSR2);
+    CHECK(read(readable, &came, sizeof came) == -1 && errno == EAGAIN);
+    // Another signal may come just then.
+    int none;
+    while ((none = poll(&(struct pollfd){.fd = readable, .events = POLLIN}, 1, 0)) == -1)
+        CHECK(errno == EINTR);
+    CHECK(none == 0);
     while (sum < so_far + 1000)
         sched_yield();
     // More threads than there were, and all of them end.

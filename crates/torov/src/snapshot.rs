@@ -288,6 +288,7 @@ mod tests {
             What::Listener(vec![2; 16], 0),
             What::Pipe(1, true, 0o4000),
             What::Counter(7, true, 0),
+            What::Signals(0x200, 0o4000),
             What::Timer(1, [0, 5, 2, 1], 0o4000),
             What::Set(vec![(5, 1, u64::MAX), (6, 4, 0)]),
         ];

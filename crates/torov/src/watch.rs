@@ -148,6 +148,10 @@ impl Watch {
                 continue;
             };
             text.push_str(&format!("torov: denied {count} x {name}\n"));
+            if !torov_calls::is_supported(name) {
+                text.push_str("    torov does not have it: allowed, it fails with ENOSYS\n");
+                continue;
+            }
             if subject.is_empty() {
                 text.push_str(&format!(
                     "    to allow it, add \"{name}\" to `allow` below [syscalls]\n"

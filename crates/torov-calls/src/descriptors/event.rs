@@ -1,8 +1,11 @@
 //! [`Event`]: what a descriptor to wait for is, and what the host does not tell of it.
 
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use torov_abi::Errno;
+use torov_host as host;
 
 use super::Descriptor;
 
@@ -13,8 +16,52 @@ pub(crate) enum Event {
     Counter { takes_one: bool },
     /// A timer (timerfd_create(2)), by its clock.
     Timer { clock: i32 },
+    /// Signals that wait and can be read (signalfd(2)).
+    Signals(Bell),
     /// A set of descriptors (epoll(7)).
     Set(Interest),
+}
+
+/// What is readable while signals wait: the host's descriptor is a counter, which is not 0 then.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    mask: AtomicU64,
+    is_rung: AtomicBool,
+}
+
+// Relaxed all: whoever rings does so with the signals locked.
+impl Bell {
+    /// A bell for the signals of `mask`.
+    pub(crate) fn new(mask: u64) -> Self {
+        Self {
+            mask: mask.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The signals that it is for.
+    pub(crate) fn mask(&self) -> u64 {
+        self.mask.load(Ordering::Relaxed)
+    }
+
+    /// Changes them.
+    pub(crate) fn set_mask(&self, mask: u64) {
+        self.mask.store(mask, Ordering::Relaxed);
+    }
+
+    /// Rings it, also if it was rung already: who waits for an edge sees one.
+    pub(crate) fn ring(&self, fd: BorrowedFd<'_>) {
+        self.is_rung.store(true, Ordering::Relaxed);
+        // A counter takes far more than there can be signals.
+        let _ = host::write_bytes(fd, &1_u64.to_le_bytes());
+    }
+
+    /// Silences it, if it was rung: only then is there something to read, and the call does not wait.
+    pub(crate) fn silence(&self, fd: BorrowedFd<'_>) {
+        if self.is_rung.swap(false, Ordering::Relaxed) {
+            let _ = host::read_bytes(fd, &mut [0; 8]);
+        }
+    }
 }
 
 /// What a set waits for. The host has the same list, and does not show it.

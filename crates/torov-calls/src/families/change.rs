@@ -31,6 +31,8 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
             }
             host::set_mode(descriptor.fd(), low(mode))
         },
+        "chmod" => |context, [path, mode, ..]| fchmodat(context, [CWD, path, mode, 0, 0, 0]),
+        "fchmodat" => fchmodat,
         "mkdir" => |context, [path, mode, ..]| mkdirat(context, [CWD, path, mode, 0, 0, 0]),
         "mkdirat" => mkdirat,
         "rmdir" => |context, [path, ..]| unlinkat(context, [CWD, path, REMOVEDIR, 0, 0, 0]),
@@ -65,6 +67,25 @@ fn truncate(context: &Context<'_>, [path, len, ..]: [u64; 6]) -> Answer {
     }
     let fd = host::open_beneath(found.root, &found.path, FLAGS, 0)?;
     host::truncate(fd.as_fd(), len.cast_signed())
+}
+
+fn fchmodat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer {
+    /// `O_PATH`; and `O_NONBLOCK`, so that nobody waits for the other end of a pipe.
+    const O_PATH: i32 = 0o10_000_000;
+    const O_NONBLOCK: i32 = 0o4000;
+    let path = context.judged_path(folder, path, Mode::Rw)?;
+    let found = context.process.mounts.find(&path)?;
+    if found.mode == Mode::Ro {
+        return Err(Errno::EROFS);
+    }
+    let fd = host::open_beneath(found.root, &found.path, O_PATH, 0)?;
+    match host::set_mode_of_path(fd.as_fd(), low(mode)) {
+        Err(Errno::ENOSYS) => {
+            let fd = host::open_beneath(found.root, &found.path, O_NONBLOCK, 0)?;
+            host::set_mode(fd.as_fd(), low(mode))
+        }
+        answer => answer,
+    }
 }
 
 fn mkdirat(context: &Context<'_>, [folder, path, mode, ..]: [u64; 6]) -> Answer {

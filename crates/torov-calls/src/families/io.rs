@@ -1,14 +1,17 @@
 //! Bytes to and from descriptors.
 
+use std::sync::Arc;
+
 use torov_abi::Errno;
 use torov_abi::word::{int, low, size};
 use torov_host as host;
 use torov_memory::Access;
 use torov_policy::Subject;
 
+use super::signalfd;
 use crate::Answer;
 use crate::context::Context;
-use crate::descriptors::Class;
+use crate::descriptors::{Class, Descriptor, Event};
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
     Some(match name {
@@ -34,25 +37,37 @@ pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer
 
 fn read(context: &Context<'_>, [fd, at, len, ..]: [u64; 6]) -> Answer {
     let descriptor = context.descriptor(fd)?;
+    if let Some(Event::Signals(bell)) = descriptor.event() {
+        return signalfd::read(context, &descriptor, bell, (at, len));
+    }
     let spans = context.buffer(at, len, Access::Write)?;
     host::read(descriptor.fd(), &spans)
 }
 
-fn write(context: &Context<'_>, [fd, at, len, ..]: [u64; 6]) -> Answer {
+/// What stands behind `fd`, to be read or written as bytes. The counter behind signals is the monitor's.
+fn bytes_of(context: &Context<'_>, fd: u64) -> Result<Arc<Descriptor>, Errno> {
     let descriptor = context.descriptor(fd)?;
+    match descriptor.event() {
+        Some(Event::Signals(_)) => Err(Errno::EINVAL),
+        _ => Ok(descriptor),
+    }
+}
+
+fn write(context: &Context<'_>, [fd, at, len, ..]: [u64; 6]) -> Answer {
+    let descriptor = bytes_of(context, fd)?;
     let spans = context.buffer(at, len, Access::Read)?;
     let written = context.output(&spans, || host::write(descriptor.fd(), &spans));
     context.broken_pipe(written)
 }
 
 fn readv(context: &Context<'_>, [fd, at, count, ..]: [u64; 6]) -> Answer {
-    let descriptor = context.descriptor(fd)?;
+    let descriptor = bytes_of(context, fd)?;
     let spans = context.buffers(at, count, Access::Write)?;
     host::read(descriptor.fd(), &spans)
 }
 
 fn writev(context: &Context<'_>, [fd, at, count, ..]: [u64; 6]) -> Answer {
-    let descriptor = context.descriptor(fd)?;
+    let descriptor = bytes_of(context, fd)?;
     let spans = context.buffers(at, count, Access::Read)?;
     let written = context.output(&spans, || host::write(descriptor.fd(), &spans));
     context.broken_pipe(written)
@@ -88,7 +103,7 @@ fn pwritev(context: &Context<'_>, [fd, at, count, offset, ..]: [u64; 6]) -> Answ
 
 fn sendfile(context: &Context<'_>, [to, from, at, len, ..]: [u64; 6]) -> Answer {
     const MOST: u64 = 1 << 20;
-    let (to, from) = (context.descriptor(to)?, context.descriptor(from)?);
+    let (to, from) = (bytes_of(context, to)?, bytes_of(context, from)?);
     let mut offset = match at {
         0 => None,
         at => Some(context.memory().read_u64(at)?.cast_signed()),

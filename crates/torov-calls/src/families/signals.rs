@@ -166,7 +166,11 @@ fn rt_sigtimedwait(context: &Context<'_>, [set, at, timeout, len, ..]: [u64; 6])
     Ok(info.signal.number().into())
 }
 
-fn await_one(context: &Context<'_>, wanted: u64, until: Option<Duration>) -> Result<Info, Errno> {
+pub(crate) fn await_one(
+    context: &Context<'_>,
+    wanted: u64,
+    until: Option<Duration>,
+) -> Result<Info, Errno> {
     let process = context.process;
     loop {
         // What is raised from here on is seen by the wait below.

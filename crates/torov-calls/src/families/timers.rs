@@ -10,7 +10,7 @@ use torov_policy::Subject;
 use crate::Answer;
 use crate::context::{Context, timespec, to_timespec, word_at};
 use crate::descriptors::Event;
-use crate::signals::alarms::{REAL, Setting};
+use crate::signals::alarms::{PROF, REAL, Setting, VIRTUAL};
 use crate::signals::{Info, SI_TIMER, To};
 
 pub(crate) fn handler(name: &str) -> Option<fn(&Context<'_>, [u64; 6]) -> Answer> {
@@ -107,17 +107,24 @@ fn tell_micros(context: &Context<'_>, at: u64, setting: Setting) -> Result<(), E
     context.memory().write(at, times.as_flattened())
 }
 
-/// `ITIMER_REAL` only: the others count the processor time of a program.
+/// The timer that `setitimer` calls `which`.
+fn timer_of(which: u64) -> Result<i32, Errno> {
+    match int(which) {
+        0 => Ok(REAL),
+        1 => Ok(VIRTUAL),
+        2 => Ok(PROF),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 fn setitimer(context: &Context<'_>, [which, new, old, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
-    if int(which) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    let timer = timer_of(which)?;
     let new = match new {
         0 => Setting::default(),
         at => micros(&context.memory().read_array(at)?)?,
     };
-    let before = context.process.alarms.set(REAL, new, false)?;
+    let before = context.process.alarms.set(timer, new, false)?;
     if old != 0 {
         tell_micros(context, old, before)?;
     }
@@ -126,10 +133,8 @@ fn setitimer(context: &Context<'_>, [which, new, old, ..]: [u64; 6]) -> Answer {
 
 fn getitimer(context: &Context<'_>, [which, at, ..]: [u64; 6]) -> Answer {
     context.permit(Subject::Nothing)?;
-    if int(which) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    tell_micros(context, at, context.process.alarms.get(REAL)?)?;
+    let setting = context.process.alarms.get(timer_of(which)?)?;
+    tell_micros(context, at, setting)?;
     Ok(0)
 }
 

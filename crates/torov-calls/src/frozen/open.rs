@@ -11,10 +11,11 @@ use torov_host as host;
 use torov_policy::{Mode, Subject};
 
 use super::{Frozen, Open, STREAMS, What};
-use crate::descriptors::{Class, Descriptor, Event, Interest};
+use crate::descriptors::{Bell, Class, Descriptor, Event, Interest};
 use crate::families::sockets;
 use crate::families::timers::CLOCKS;
 use crate::process::Process;
+use crate::signals::NEVER_BLOCKED;
 
 /// The flags of an open file that are opened again: access, appending, not waiting, folders, paths alone.
 const KEPT: c_int = 0o10_206_003;
@@ -156,6 +157,10 @@ fn describe(
                 let flags = flags().map_err(failed)? & NONBLOCK;
                 let setting = left(descriptor.fd()).map_err(failed)?;
                 Ok(What::Timer(*clock, setting, flags))
+            }
+            Some(Event::Signals(bell)) => {
+                let flags = flags().map_err(failed)? & NONBLOCK;
+                Ok(What::Signals(bell.mask(), flags))
             }
             Some(Event::Set(interest)) => members(interest, number_of),
             None => Err("of a kind that is not kept".to_owned()),
@@ -338,6 +343,14 @@ impl Process {
                 bytes.copy_from_slice(setting.map(u64::to_le_bytes).as_flattened());
                 host::set_timer(fd.as_fd(), 0, bytes).map_err(named)?;
                 event(flagged(fd, *flags)?, Event::Timer { clock })
+            }
+            What::Signals(mask, flags) => {
+                self.may(&["signalfd4", "signalfd"], Subject::Nothing)?;
+                let fd = host::event_counter(0, flags & NONBLOCK).map_err(named)?;
+                let event = Event::Signals(Bell::new(mask & !NEVER_BLOCKED));
+                let descriptor = Arc::new(Descriptor::event_of(fd, event));
+                self.signals.show_by(&descriptor);
+                Ok(descriptor)
             }
             What::Set(_) => {
                 self.may(&["epoll_create1", "epoll_create"], Subject::Nothing)?;

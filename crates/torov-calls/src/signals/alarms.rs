@@ -16,6 +16,16 @@ use crate::families::timers::CLOCKS;
 /// The timer of `alarm` and of `ITIMER_REAL`; those of `timer_create` have numbers from 0 on.
 pub(crate) const REAL: i32 = -1;
 
+/// Those of `ITIMER_VIRTUAL` and `ITIMER_PROF`, which go by processor time.
+pub(crate) const VIRTUAL: i32 = -2;
+pub(crate) const PROF: i32 = -3;
+
+/// The clock of the processor time that the program and its monitor have used.
+const PROCESSOR: i32 = 2;
+
+/// So often at most is looked at that clock, as Linux does.
+const TICK: Duration = Duration::from_millis(4);
+
 /// How many timers a program may make.
 const MOST: usize = 256;
 
@@ -51,7 +61,7 @@ pub(crate) struct Alarms {
 /// A timer of a program that stands still.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptTimer {
-    /// Its number, or -1 for that of `alarm` and `setitimer`.
+    /// Its number, or -1 to -3 for those of `setitimer`.
     pub number: i32,
     /// Its clock.
     pub clock: i32,
@@ -76,22 +86,29 @@ struct State {
 impl Alarms {
     /// No timers; what they send goes to `signals`.
     pub(crate) fn new(signals: &Arc<Signals>) -> Self {
-        let real = Timer {
-            clock: MONOTONIC,
-            due: None,
-            interval: Duration::ZERO,
-            notifies: Signal::new(14).map(|signal| {
-                let info = Info {
-                    signal,
-                    code: SI_KERNEL,
-                    words: [0; 2],
-                };
-                (To::Process, info)
-            }),
-            overrun: 0,
+        let timer = |(number, clock, signal): (i32, i32, i32)| {
+            let info = |signal| Info {
+                signal,
+                code: SI_KERNEL,
+                words: [0; 2],
+            };
+            let timer = Timer {
+                clock,
+                due: None,
+                interval: Duration::ZERO,
+                notifies: Signal::new(signal).map(|signal| (To::Process, info(signal))),
+                overrun: 0,
+            };
+            (number, timer)
         };
+        // SIGALRM, SIGVTALRM, SIGPROF.
+        let own = [
+            (REAL, MONOTONIC, 14),
+            (VIRTUAL, PROCESSOR, 26),
+            (PROF, PROCESSOR, 27),
+        ];
         let state = State {
-            timers: [(REAL, real)].into(),
+            timers: own.map(timer).into(),
             ..State::default()
         };
         Self {
@@ -143,7 +160,7 @@ impl Alarms {
         state.is_still = true;
         let mut kept = Vec::new();
         for (number, timer) in &state.timers {
-            if *number == REAL && timer.due.is_none() {
+            if *number < 0 && timer.due.is_none() {
                 continue;
             }
             let setting = timer.setting(host::clock_get(timer.clock)?);
@@ -167,11 +184,12 @@ impl Alarms {
             return Err(Errno::EAGAIN);
         }
         for timer in kept {
-            if timer.number < REAL || !CLOCKS.contains(&timer.clock) {
+            let is_made = timer.number >= 0;
+            if is_made && !CLOCKS.contains(&timer.clock) {
                 return Err(Errno::EINVAL);
             }
             let notifies = timer.sends.map(Info::from_plain).transpose()?;
-            if timer.number != REAL {
+            if is_made {
                 let made = Timer {
                     clock: timer.clock,
                     due: None,
@@ -255,6 +273,7 @@ impl Alarms {
     /// The thread.
     fn watch(&self) {
         torov_interrupt::shut();
+        let processors = u32::try_from(host::processors()).unwrap_or(1);
         let mut state = self.lock();
         loop {
             let mut next: Option<Duration> = None;
@@ -269,7 +288,11 @@ impl Alarms {
                     // Should too many wait already, this one is lost, as Linux loses it.
                     let _ = self.signals.send(notice.0, notice.1);
                 }
-                let left = timer.due.map(|due| due.saturating_sub(now));
+                let left = timer.due.map(|due| match timer.clock {
+                    // It goes as fast as all processors together at most.
+                    PROCESSOR => (due.saturating_sub(now) / processors).max(TICK),
+                    _ => due.saturating_sub(now),
+                });
                 next = [next, left].into_iter().flatten().min();
             }
             let Some(left) = next else {

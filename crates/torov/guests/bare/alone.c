@@ -12,12 +12,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <time.h>
 
 #define INPUT "abcdefgh"
@@ -196,6 +194,8 @@ static void files(const char *name) {
     else IS(chdir) DO(SYS_chdir, "/data/folder");
     else IS(fchdir) DO(SYS_fchdir, DO(SYS_openat, NOWHERE, "/data", O_RDONLY | O_DIRECTORY));
     else IS(fchmod) DO(SYS_fchmod, DO(SYS_openat, NOWHERE, "/data/file", O_RDONLY), 0640);
+    else IS(chmod) DO(SYS_chmod, "/data/file", 0640);
+    else IS(fchmodat) DO(SYS_fchmodat, NOWHERE, "/data/file", 0640);
     else IS(truncate) DO(SYS_truncate, "/data/file", 2);
     else IS(mkdir) DO(SYS_mkdir, "/data/new", 0700);
     else IS(mkdirat) DO(SYS_mkdirat, NOWHERE, "/data/new", 0700);
@@ -328,6 +328,15 @@ static void signals(const char *name) {
         word rest[14];
     } info = {SIGCHLD, 0, -1, 0, {0}};
     IS(rt_sigaction) handles(SIGUSR1);
+    else if (same(name, "signalfd") || same(name, "signalfd4")) {
+        char told[128];
+        word number = same(name, "signalfd") ? SYS_signalfd : SYS_signalfd4;
+        DO(SYS_rt_sigprocmask, 0, &set, 0, SIGNALS);
+        word fd = DO(number, -1, &set, SIGNALS, 0);
+        DO(SYS_kill, 2, SIGUSR1);
+        want(DO(SYS_read, fd, told, sizeof told), sizeof told);
+        want(told[0], SIGUSR1);
+    }
     else IS(rt_sigprocmask) DO(SYS_rt_sigprocmask, 0, &set, &none, SIGNALS);
     else IS(rt_sigpending) DO(SYS_rt_sigpending, &set, SIGNALS);
     else IS(rt_sigsuspend) {

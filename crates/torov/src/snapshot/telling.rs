@@ -100,6 +100,7 @@ impl Pen {
                 self.words(&[6, number(*clock), number(*flags)]);
                 self.words(setting);
             }
+            What::Signals(mask, flags) => self.words(&[8, *mask, number(*flags)]),
             What::Set(members) => {
                 self.words(&[7, wide(members.len())]);
                 for (number, events, own) in members {
@@ -272,6 +273,7 @@ impl<'a> Reader<'a> {
                 }
                 What::Set(members)
             }
+            8 => What::Signals(self.word()?, self.int()?),
             _ => return Err(damaged("a descriptor")),
         })
     }

@@ -17,6 +17,8 @@ pub(crate) const CASES: &[Case] = &[(
 /// What has to be called before, and what the program ends with if not with 0. The rest needs nothing but its end.
 const MORE: &[(&str, &[&str], i32)] = &[
     ("getdents64", &["openat"], 0),
+    ("signalfd", BY_SIGNALS, 0),
+    ("signalfd4", BY_SIGNALS, 0),
     ("fchdir", &["openat"], 0),
     ("fchmod", &["openat"], 0),
     ("mmap", &["openat"], 0),
@@ -55,6 +57,8 @@ const MORE: &[(&str, &[&str], i32)] = &[
 ];
 
 const ACCEPTING: &[&str] = &["socket", "bind", "listen", "getsockname", "connect"];
+
+const BY_SIGNALS: &[&str] = &["rt_sigprocmask", "kill", "read"];
 
 /// By SIGALRM, which a timer has sent.
 const BY_ALARM: i32 = 142;
