@@ -13,6 +13,7 @@ mod gdb;
 mod guest;
 mod host;
 mod names;
+mod narrow;
 mod peers;
 mod ports;
 mod relay;

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
+use crate::test::narrow;
+
 /// Frames that are on their way in one direction at most; the rest is lost, as in any queue.
 const MOST: usize = 4096;
 /// The longest frame.
@@ -38,6 +40,8 @@ pub(super) struct Weather {
     pub(super) hold: u64,
     /// How long each frame takes.
     pub(super) delay: Duration,
+    /// The longest packet that passes, if there is such a limit; who sends a longer one is told.
+    pub(super) longest: Option<u16>,
 }
 
 /// What has happened to frames, in both directions.
@@ -48,6 +52,8 @@ pub(super) struct Counts {
     pub(super) repeated: AtomicU64,
     pub(super) corrupted: AtomicU64,
     pub(super) held: AtomicU64,
+    /// Packets that were too long.
+    pub(super) refused: AtomicU64,
 }
 
 /// The wire. It ends with this value.
@@ -149,6 +155,13 @@ fn listen(
         };
         let now = Instant::now();
         number += 1;
+        let longest = weather.longest;
+        if let Some(answer) = longest.and_then(|longest| narrow::answer(&frame[..len], longest)) {
+            count(&counts.refused);
+            // QEMU may not be there any more.
+            let _ = from.send(&answer);
+            continue;
+        }
         let mut dice = Dice(seed ^ number << 20);
         if dice.chance(weather.lose) {
             count(&counts.lost);
@@ -243,6 +256,7 @@ mod tests {
         corrupt: 0,
         hold: 0,
         delay: Duration::ZERO,
+        longest: None,
     };
 
     /// Sends `count` frames through `weather` and returns what arrives before a quiet moment; `least` must come.

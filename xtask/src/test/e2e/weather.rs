@@ -23,8 +23,13 @@ const IMAGES: [&str; 2] = ["echo", "transfers"];
 const FOUR: &str = "10.0.3.1";
 const SIX: &str = "fe80::5054:ff:fe12:3401";
 
+/// The one case in which the wire takes only shorter packets in its middle, and how long those may be.
+const NARROW: &str =
+    "e2e: transfers arrive where packets of 1,300 bytes pass and longer ones do not";
+const LONGEST: u16 = 1300;
+
 /// Weathers by their names: how many frames of a thousand are lost, how many milliseconds each takes, and the way to the echo.
-const CASES: [(&str, u64, u64, &str); 5] = [
+const CASES: [(&str, u64, u64, &str); 6] = [
     (
         "e2e: transfers arrive where 1 % is lost and frames take 20 ms",
         10,
@@ -55,6 +60,7 @@ const CASES: [(&str, u64, u64, &str); 5] = [
         20,
         SIX,
     ),
+    (NARROW, 10, 20, FOUR),
 ];
 
 /// Runs all of them, with a thousand transfers of 1 MiB each way if `depth` is deep.
@@ -91,11 +97,18 @@ pub(super) fn run(workspace: &Workspace, tally: &mut Tally, depth: Depth, seed: 
             corrupt: 5,
             hold: 20,
             delay: Duration::from_millis(delay),
+            longest: (name == NARROW).then_some(LONGEST),
         };
         tally.case(name, TIMEOUT, move || {
             let relay = Relay::start(weather, seed)?;
             transfers_arrive(&workspace, &images, &words, &relay)
-                .with_context(|| format!("seed {seed}, {:?}", relay.counts()))
+                .with_context(|| format!("seed {seed}, {:?}", relay.counts()))?;
+            let refused = relay.counts().refused.load(Ordering::Relaxed);
+            ensure!(
+                weather.longest.is_none() || refused > 0,
+                "nobody has sent a long packet"
+            );
+            Ok(())
         });
     }
 }
