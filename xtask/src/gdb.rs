@@ -55,7 +55,8 @@ const SETTINGS: &[&str] = &[
     "set confirm off",
     // Frames end where the thread does; this guards against one that is broken.
     "set backtrace limit 200",
-    "set remotetimeout 30",
+    // A machine that has much else to do may be silent for long.
+    "set remotetimeout 100",
 ];
 
 /// The arguments of the verb.

@@ -18,7 +18,7 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process;
+use std::{process, thread};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -47,7 +47,9 @@ pub fn write(folder: &Path, path: &Path) -> Result<Archive> {
         );
     }
     let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}", process::id()));
+    // Nobody else writes there, in this program or another.
+    let writer = format!(".{}-{:?}", process::id(), thread::current().id());
+    unfinished.push(writer);
     let unfinished = PathBuf::from(unfinished);
     let context = || format!("cannot write {}", unfinished.display());
     let file = File::create(&unfinished).with_context(context)?;

@@ -12,7 +12,12 @@ const ON_CORE: &[&str] = &["running", "its core is idle"];
 
 /// Has each core talk in turn, which a step of that core alone does, and looks at all of them.
 pub(super) fn look(gdb: &mut Gdb, cores: u32) -> Result<()> {
-    gdb.check(&format!("tbreak {OUTSIDE}"), &["Temporary breakpoint"])?;
+    // On the first core: it alone has a network, which no other may find in the middle of its work.
+    let first = "$gs_base == &toro_arch::core_local::CORES[0]";
+    gdb.check(
+        &format!("tbreak {OUTSIDE} if {first}"),
+        &["Temporary breakpoint"],
+    )?;
     gdb.check("continue", &["hit Temporary breakpoint", OUTSIDE])?;
     gdb.check("set scheduler-locking on", &[])?;
     for core in 0..cores {
@@ -46,9 +51,9 @@ pub(super) fn thread_on(gdb: &mut Gdb, core: u32) -> Result<String> {
     let line = line.with_context(|| format!("core {core} is in no thread:\n{said}"))?;
     let id: u64 = line.split_whitespace().next().unwrap_or("").parse()?;
     let said = answer(gdb.run(&format!("thread find ^Thread {id}$"))?);
-    let number = said
-        .strip_prefix("Thread ")
-        .and_then(|rest| rest.split(' ').next());
+    // It may tell of new threads first.
+    let mut found = said.lines().filter_map(|line| line.strip_prefix("Thread "));
+    let number = found.next().and_then(|rest| rest.split(' ').next());
     let number = number.with_context(|| format!("gdb does not know thread {id}:\n{said}"))?;
     Ok(format!("thread {number}"))
 }
