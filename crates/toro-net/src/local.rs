@@ -13,10 +13,11 @@ use smoltcp::time::Duration;
 use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr};
 use toro_time::Instant;
 
-use crate::address::{self, Address};
+use crate::address::Address;
 use crate::interfaces::Interfaces;
 use crate::lease::{self, Lease};
 use crate::neighbours::Neighbours;
+use crate::packet;
 
 /// The DHCP option for the name of the client.
 const OPTION_HOST_NAME: u8 = 12;
@@ -124,8 +125,9 @@ impl Local {
             Some(dhcpv4::Event::Configured(lease)) => Some(Addresses {
                 ip: lease.address.address(),
                 prefix: lease.address.prefix_len(),
-                // The server may be anyone: smoltcp panics on a router that is not one machine.
-                gateway: lease.router.filter(|router| address::is_unicast(*router)),
+                // The server may be anyone: smoltcp panics on a router that is not one machine, and addresses from 240.0.0.0 on
+                // stand for others (see `ipv6`).
+                gateway: lease.router.filter(|router| packet::may_be_source(*router)),
                 dns: lease.dns_servers.iter().copied().collect(),
                 lease: Lease(
                     lease
@@ -142,7 +144,7 @@ impl Local {
     #[inline(never)]
     fn configure(&mut self, interfaces: &mut Interfaces, addresses: Addresses) {
         self.deconfigure(interfaces);
-        if !address::is_unicast(addresses.ip) || addresses.prefix > 32 {
+        if !packet::may_be_source(addresses.ip) || addresses.prefix > 32 {
             return;
         }
         let cidr = IpCidr::Ipv4(Ipv4Cidr::new(addresses.ip, addresses.prefix));

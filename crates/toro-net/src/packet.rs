@@ -236,7 +236,7 @@ fn classify_ipv4(
 }
 
 /// Whether a packet may come from `source` (RFC 1122, 3.2.1.3).
-fn may_be_source(source: Ipv4Addr) -> bool {
+pub(crate) fn may_be_source(source: Ipv4Addr) -> bool {
     !source.is_multicast()
         && !source.is_broadcast()
         && !source.is_unspecified()

@@ -237,6 +237,8 @@ fn a_server_with_an_impossible_router_does_no_harm() {
         Ipv4Addr::UNSPECIFIED,
         Ipv4Addr::BROADCAST,
         Ipv4Addr::new(224, 0, 0, 1),
+        Ipv4Addr::new(240, 0, 0, 2),
+        Ipv4Addr::LOCALHOST,
     ] {
         let mut world = dynamic_world();
         serve(&mut world, router, 600);
