@@ -23,8 +23,9 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// The target of the monitor: named, so that what only the build runs is not linked statically as well.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The targets of the monitor, the best first: with musl it starts faster and takes less memory. One is always named, so that what only
+/// the build runs is not linked statically as well.
+const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
@@ -49,8 +50,28 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     Err(command.exec()).context("cannot start torov")
 }
 
+/// The first target whose library the compiler has. That for musl is no part of every compiler.
+fn target() -> Result<&'static str> {
+    for target in TARGETS {
+        let mut rustc = Command::new("rustc");
+        let library =
+            process::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
+        if Path::new(library.trim()).exists() {
+            return Ok(target);
+        }
+    }
+    bail!("the compiler has no library for {}", TARGETS.join(" or "));
+}
+
 /// Builds the monitor and returns its path.
 fn monitor(workspace: &Workspace) -> Result<PathBuf> {
+    let target = target()?;
+    if target != TARGETS[0] {
+        eprintln!(
+            "torov: built with glibc; with musl it starts faster: rustup target add {}",
+            TARGETS[0]
+        );
+    }
     let folder = workspace.root.join("target/torov");
     let script = workspace.root.join("crates/torov/hot.ld");
     let flags = [
@@ -65,7 +86,7 @@ fn monitor(workspace: &Workspace) -> Result<PathBuf> {
         "--package",
         "torov",
         "--target",
-        TARGET,
+        target,
     ]);
     cargo
         .arg("--target-dir")
@@ -74,7 +95,7 @@ fn monitor(workspace: &Workspace) -> Result<PathBuf> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .current_dir(&workspace.root);
     process::run(&mut cargo)?;
-    Ok(folder.join(TARGET).join("release/torov"))
+    Ok(folder.join(target).join("release/torov"))
 }
 
 /// Compiles an example statically and returns its path.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use torov_abi::word::{int, wide};
 use torov_abi::{Errno, Signal};
-use torov_memory::{Access, Memory, Span};
+use torov_memory::{Access, Memory, Span, Spans};
 use torov_policy::{Mode, Subject};
 
 use crate::descriptors::{Class, Descriptor, Event};
@@ -131,7 +131,7 @@ impl<'a> Context<'a> {
         address: u64,
         len: u64,
         access: Access,
-    ) -> Result<Vec<Span<'a>>, Errno> {
+    ) -> Result<Spans<'a>, Errno> {
         self.memory().spans(address, len.min(TRANSFER), access)
     }
 
@@ -155,7 +155,7 @@ impl<'a> Context<'a> {
                 return Err(Errno::EINVAL);
             }
             let len = len.min(left);
-            spans.append(&mut self.memory().spans(base, len, access)?);
+            spans.extend(self.memory().spans(base, len, access)?);
             left -= len;
         }
         Ok(spans)

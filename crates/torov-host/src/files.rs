@@ -167,7 +167,11 @@ pub fn holds_plain_files(fd: BorrowedFd<'_>) -> bool {
     let mut system: libc::statfs = unsafe { mem::zeroed() };
     // SAFETY: the structure is ours for the call.
     let asked = check(unsafe { libc::fstatfs(fd.as_raw_fd(), &raw mut system) });
-    asked.is_ok() && PLAIN.contains(&system.f_type)
+    // The type of the field differs from library to library.
+    asked.is_ok()
+        && PLAIN
+            .iter()
+            .any(|kind| i128::from(*kind) == i128::from(system.f_type))
 }
 
 /// `lseek`.
@@ -315,8 +319,9 @@ pub fn allocate(fd: BorrowedFd<'_>, mode: i32, offset: i64, len: i64) -> Result<
 /// # Errors
 /// As the call.
 pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<u64, Errno> {
+    // By number: where the call fails, musl makes others, which take paths.
     // SAFETY: no pointer is passed.
-    check(unsafe { libc::fchmod(fd.as_raw_fd(), mode & 0o1777) })
+    check(unsafe { libc::syscall(libc::SYS_fchmod, fd.as_raw_fd(), mode & 0o1777) })
 }
 
 /// The same for what is open by `O_PATH`: by `fchmodat2`, which Linux has since 6.6.

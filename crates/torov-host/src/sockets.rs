@@ -143,7 +143,9 @@ fn message(spans: &[Span<'_>]) -> libc::msghdr {
     // SAFETY: all-zero is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = spans.as_ptr().cast_mut().cast();
-    message.msg_iovlen = spans.len().min(1024);
+    // The type of the field differs from library to library.
+    let count = u16::try_from(spans.len()).unwrap_or(u16::MAX);
+    message.msg_iovlen = count.min(1024).into();
     message
 }
 

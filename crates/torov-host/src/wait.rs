@@ -62,8 +62,9 @@ pub fn random(bytes: &mut [u8]) -> Result<(), Errno> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let (at, len) = (rest.as_mut_ptr(), rest.len());
+        // Not by `getrandom`: std's weak reference makes it null where all is linked statically with musl.
         // SAFETY: the kernel writes at most `len` bytes into the slice.
-        let got = check(unsafe { libc::getrandom(at.cast(), len, 0) })?;
+        let got = check(unsafe { libc::syscall(libc::SYS_getrandom, at, len, 0) })?;
         rest = &mut rest[torov_abi::word::size(got)..];
     }
     Ok(())

@@ -23,6 +23,7 @@ const REQUESTS: &[u32] = &[
     0x4138_ae84, // KVM_SET_SREGS
     0x4008_ae89, // KVM_SET_MSRS
     0x4008_ae90, // KVM_SET_CPUID2
+    0x4004_ae99, // KVM_SET_MP_STATE
     0x4018_aee1, // KVM_SET_DEVICE_ATTR
     0x4188_aea7, // KVM_SET_XCRS
     0x9000_aea4, // KVM_GET_XSAVE

@@ -56,11 +56,11 @@ impl Memory {
         Ok(())
     }
 
-    /// Makes an area as a snapshot has it. Nothing backs it yet.
+    /// Makes an area with nothing behind it: what a snapshot or a file holds of it comes by [`adopt`](Self::adopt).
     ///
     /// # Errors
-    /// `EINVAL` if it is not one that a program can have, `EEXIST` if it meets another.
-    pub fn restore_area(
+    /// `EINVAL` if it is not one that a program may have, `EEXIST` if it meets another.
+    pub fn map_empty(
         &self,
         range: (u64, u64),
         rights: Rights,
@@ -72,13 +72,7 @@ impl Memory {
         let len = range.1.checked_sub(range.0).ok_or(Errno::EINVAL)?;
         let mut space = self.lock();
         // Without rights nothing is backed at once.
-        space.map(
-            self.ram(),
-            Place::IfFree(range.0),
-            len,
-            Rights::NONE,
-            "restored",
-        )?;
+        space.map(self.ram(), Place::IfFree(range.0), len, Rights::NONE, name)?;
         for area in space.areas.remove(range.0, range.1) {
             space.areas.insert(Area {
                 rights,

@@ -1,6 +1,5 @@
 //! Checked pointers: what a guest names by an address is copied, and lent to the host only as a [`Span`].
 
-use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 
 use torov_abi::word::{page_down, size, wide};
@@ -9,6 +8,7 @@ use torov_abi::{Errno, PAGE, USER_END};
 use crate::memory::Memory;
 use crate::ram::Ram;
 use crate::space::Space;
+use crate::span::{Span, Spans};
 use crate::tables::Entry;
 
 /// What is about to happen to memory.
@@ -20,37 +20,6 @@ pub enum Access {
     Write,
     /// It is executed.
     Execute,
-}
-
-/// A piece of guest memory for one call of the host, as an `iovec` says it.
-///
-/// It is laid out as an `iovec`. It is no slice: the guest may change the bytes at any moment.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Span<'memory> {
-    address: *mut u8,
-    len: usize,
-    owner: PhantomData<&'memory Ram>,
-}
-
-impl Span<'_> {
-    /// Where it lies in this process. Valid for reads and writes by the host's kernel while the span lives.
-    #[must_use]
-    pub fn as_ptr(&self) -> *mut u8 {
-        self.address
-    }
-
-    /// How many bytes it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 /// The frame behind `address`, backed now if the program's areas allow the access.
@@ -99,7 +68,7 @@ impl Memory {
     ///
     /// # Errors
     /// `EFAULT` if any byte is not the program's or lacks the right; `ENOMEM` at the limit.
-    pub fn spans(&self, address: u64, len: u64, access: Access) -> Result<Vec<Span<'_>>, Errno> {
+    pub fn spans(&self, address: u64, len: u64, access: Access) -> Result<Spans<'_>, Errno> {
         let write = access == Access::Write;
         let resolve = |space: &mut Space, at| resolve(space, self.ram(), at, write);
         self.collect((address, len), resolve)
@@ -109,7 +78,7 @@ impl Memory {
     ///
     /// # Errors
     /// `EFAULT` if any byte is not in an area; `ENOMEM` at the limit.
-    pub fn loading_spans(&self, address: u64, len: u64) -> Result<Vec<Span<'_>>, Errno> {
+    pub fn loading_spans(&self, address: u64, len: u64) -> Result<Spans<'_>, Errno> {
         let resolve = |space: &mut Space, at| {
             let area = *space.areas.find(at).ok_or(Errno::EFAULT)?;
             let page = page_down(at);
@@ -128,9 +97,11 @@ impl Memory {
         let mut space = self.lock();
         for (count, range) in ranges.iter().enumerate() {
             let known = spans.len();
-            let mut piece = |gpa, len| self.add_to(&mut spans, known, gpa, len);
             let resolve = |space: &mut Space, at| resolve(space, self.ram(), at, write);
-            if pieces(&mut space, *range, resolve, &mut piece).is_err() {
+            let found = pieces(&mut space, *range, resolve, |gpa, len| {
+                spans.push(Span::new(self.ram(), gpa, len));
+            });
+            if found.is_err() {
                 spans.truncate(known);
                 return (spans, count);
             }
@@ -142,25 +113,12 @@ impl Memory {
         &self,
         range: (u64, u64),
         resolve: impl FnMut(&mut Space, u64) -> Result<u64, Errno>,
-    ) -> Result<Vec<Span<'_>>, Errno> {
-        let mut spans: Vec<Span<'_>> = Vec::new();
+    ) -> Result<Spans<'_>, Errno> {
+        let mut spans = Spans::default();
         pieces(&mut self.lock(), range, resolve, |gpa, len| {
-            self.add_to(&mut spans, 0, gpa, len);
+            spans.push(Span::new(self.ram(), gpa, len));
         })?;
         Ok(spans)
-    }
-
-    /// Adds a piece to `spans`, or to the last of them if it goes on there and is none of the first `known`.
-    fn add_to<'a>(&'a self, spans: &mut Vec<Span<'a>>, known: usize, gpa: u64, len: u64) {
-        let start = self.ram().at(gpa, len).as_ptr();
-        match spans[known..].last_mut() {
-            Some(last) if last.address.addr() + last.len == start.addr() => last.len += size(len),
-            _ => spans.push(Span {
-                address: start,
-                len: size(len),
-                owner: PhantomData,
-            }),
-        }
     }
 
     /// Copies bytes out of the guest.

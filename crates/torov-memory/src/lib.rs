@@ -21,11 +21,13 @@ mod memory;
 mod ram;
 mod resize;
 mod space;
+mod span;
 mod tables;
 
 pub use self::areas::{Area, Rights};
-pub use self::copy::{Access, Span};
+pub use self::copy::Access;
 pub use self::memory::{Memory, MemoryFault};
 pub use self::ram::Ram;
 pub use self::space::{Layout, Place, Slots};
+pub use self::span::{Span, Spans};
 pub use self::tables::KERNEL_BASE;

@@ -41,7 +41,7 @@ fn adopted(file: &File) -> Memory {
     let memory = memory(8 << 20);
     let range = (AT, AT + 0x4000);
     memory
-        .restore_area(range, Rights::READ_WRITE, "test")
+        .map_empty(range, Rights::READ_WRITE, "test")
         .expect("the place is free");
     memory
         .adopt(file.as_fd(), 0x1000, &PAGES)
@@ -95,9 +95,7 @@ fn pages_that_make_no_sense_are_refused() {
     ] {
         let memory = memory(8 << 20);
         let range = (AT, AT + 0x4000);
-        memory
-            .restore_area(range, Rights::READ_WRITE, "test")
-            .unwrap();
+        memory.map_empty(range, Rights::READ_WRITE, "test").unwrap();
         let done = memory.adopt(file.as_fd(), 0x1000, &pages);
         assert_eq!(done, Err(Errno::EINVAL), "{pages:x?}");
     }
@@ -114,7 +112,7 @@ fn pages_that_make_no_sense_are_refused() {
         (AT + 1, AT + 0x1000, Rights::READ),
         (AT, u64::MAX, Rights::READ),
     ] {
-        let made = memory.restore_area((start, end), rights, "test");
+        let made = memory.map_empty((start, end), rights, "test");
         assert_eq!(made, Err(Errno::EINVAL), "{start:x} {end:x}");
     }
     assert_eq!(memory.restore_heap((AT, AT - 1)), Err(Errno::EINVAL));
@@ -126,9 +124,7 @@ fn the_limit_holds_for_pages_of_a_file() {
     let memory = memory(1 << 20);
     let count = (1 << 20) / 4096 + 1;
     let range = (AT, AT + count * 4096);
-    memory
-        .restore_area(range, Rights::READ_WRITE, "test")
-        .unwrap();
+    memory.map_empty(range, Rights::READ_WRITE, "test").unwrap();
     let pages: Vec<u64> = (0..count).map(|page| AT + page * 4096).collect();
     let done = memory.adopt(file.as_fd(), 0, &pages);
     assert_eq!(done, Err(Errno::ENOMEM));

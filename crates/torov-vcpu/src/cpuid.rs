@@ -26,9 +26,9 @@ pub fn offered_states() -> u64 {
     u64::from(cpuid_count(0xd, 0).eax) & STATES
 }
 
-/// The leaves of a guest whose XCR0 is `states`, or that has none if `states` is 0.
+/// The leaves of a guest whose XCR0 is `states`, or that has none if `states` is 0. An image of its registers has `len` bytes.
 #[must_use]
-pub fn leaves(states: u64) -> Vec<kvm_cpuid_entry2> {
+pub fn leaves(states: u64, len: usize) -> Vec<kvm_cpuid_entry2> {
     let one = cpuid_count(1, 0);
     let seven = cpuid_count(7, 0);
     let extended = cpuid_count(0x8000_0001, 0);
@@ -72,7 +72,7 @@ pub fn leaves(states: u64) -> Vec<kvm_cpuid_entry2> {
     if states != 0 {
         // Beyond the highest leaf of leaf 0, so that no library looks at it: it is for KVM, which takes no other XCR0.
         let [low, high] = [states, states >> 32].map(torov_abi::word::low);
-        let len = torov_abi::word::low(torov_abi::word::wide(extended::len(states)));
+        let len = torov_abi::word::low(torov_abi::word::wide(len));
         let mut parts = no_index(0xd, [low, len, len, high]);
         parts.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
         leaves.push(parts);
@@ -83,7 +83,7 @@ pub fn leaves(states: u64) -> Vec<kvm_cpuid_entry2> {
 /// The words of those leaves that speak of instructions: what a program may have made up its mind by.
 #[must_use]
 pub fn fingerprint(states: u64) -> [u32; 7] {
-    let leaves = leaves(states);
+    let leaves = leaves(states, extended::len(states));
     let [one, seven, extended] = [leaves[1], leaves[2], leaves[4]];
     [
         one.ecx,
@@ -147,11 +147,13 @@ const fn word(text: &[u8; 4]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use crate::extended::len;
+
     use super::leaves;
 
     #[test]
     fn without_avx_nobody_is_told_of_it() {
-        let leaves = leaves(0);
+        let leaves = leaves(0, len(0));
         assert_eq!(leaves[1].ecx & (1 << 28 | 1 << 27), 0);
         assert_eq!(leaves[2].ebx & (1 << 5 | 1 << 16), 0);
         assert_ne!(leaves[1].edx & (1 << 26), 0, "SSE2 is always there");
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn the_machine_is_not_shown() {
         for states in [0, 7, 0xe7] {
-            let leaves = leaves(states);
+            let leaves = leaves(states, len(states));
             assert_eq!(
                 leaves[1].ecx & 0x0120_8178,
                 0,

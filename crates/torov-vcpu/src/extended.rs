@@ -66,10 +66,11 @@ pub fn initial() -> [u8; PARTS] {
     image
 }
 
-/// `image` with all put right that a processor would refuse. Of a short image only x87 and SSE are taken.
+/// `image` with all put right that a processor with `states` and images of `len` bytes would refuse. Of a short image only x87 and SSE are
+/// taken.
 #[must_use]
-pub fn harmless(image: &[u8], states: u64) -> Vec<u8> {
-    let mut whole = vec![0; len(states)];
+pub fn harmless(image: &[u8], states: u64, len: usize) -> Vec<u8> {
+    let mut whole = vec![0; len.max(PARTS)];
     let taken = image.len().min(whole.len());
     whole[..taken].copy_from_slice(&image[..taken]);
     let mut mxcsr = [0; 4];
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_guest_s_image_is_refused() {
-        let image = harmless(&[0xff; 4096], 0);
+        let image = harmless(&[0xff; 4096], 0, len(0));
         assert_eq!(image.len(), PARTS);
         assert_eq!(image[24..28], [0xff, 0xff, 0, 0]);
         assert_eq!(image[HEADER..HEADER + 9], [3, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -112,7 +113,7 @@ mod tests {
     fn a_short_image_brings_only_the_old_parts() {
         let states = 7;
         assert_eq!(len(states), PARTS + 256);
-        let image = harmless(&initial(), states);
+        let image = harmless(&initial(), states, len(states));
         assert_eq!((image.len(), image[HEADER]), (PARTS + 256, 3));
     }
 }

@@ -96,6 +96,9 @@ pub trait Vcpu: Send {
     /// The parts of the processor's state that the program may have, as in XCR0.
     fn states(&self) -> u64;
 
+    /// How many bytes [`extended`](Self::extended) returns. Nothing is asked of the processor for it.
+    fn extended_len(&self) -> usize;
+
     /// The floating-point and vector registers, as XSAVE lays them out (see [`extended`]).
     ///
     /// # Errors

@@ -80,12 +80,16 @@ impl Vcpu for Script {
         0
     }
 
+    fn extended_len(&self) -> usize {
+        extended::len(0)
+    }
+
     fn extended(&self) -> Result<Vec<u8>, VcpuError> {
         Ok(self.extended.clone())
     }
 
     fn set_extended(&mut self, image: &[u8]) -> Result<(), VcpuError> {
-        self.extended = extended::harmless(image, 0);
+        self.extended = extended::harmless(image, 0, extended::len(0));
         Ok(())
     }
 

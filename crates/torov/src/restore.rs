@@ -192,7 +192,7 @@ fn accept(process: &Process) -> Result<bool, Failure> {
 /// Puts the memory of the snapshot where it was. The pages stay those of the file until they are written to.
 fn place(memory: &Memory, file: &File, snapshot: &Snapshot) -> Result<(), Errno> {
     for (start, end, rights, name) in &snapshot.areas {
-        memory.restore_area((*start, *end), *rights, name)?;
+        memory.map_empty((*start, *end), *rights, name)?;
     }
     memory.restore_heap(snapshot.heap)?;
     memory.adopt(file.as_fd(), snapshot.offset, &snapshot.pages)

@@ -172,7 +172,7 @@ impl Thread<'_> {
     /// `rt_sigreturn`: back to where the signal came.
     pub(super) fn sigreturn(&mut self) -> Next {
         let pointer = self.vcpu.registers().rsp;
-        let len = extended::len(self.vcpu.states());
+        let len = self.vcpu.extended_len();
         let Ok(restored) = frame::pop(&self.process.memory, pointer, len) else {
             self.give_up("a return from a signal without its frame");
             return Next::Over;

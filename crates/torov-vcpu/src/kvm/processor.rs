@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kvm_bindings::{KVM_EXIT_IO, kvm_regs, kvm_xsave};
 use kvm_ioctls::{SyncReg, VcpuFd};
@@ -27,14 +28,51 @@ enum Inside {
     Vector,
 }
 
+/// How often the host has had no page for the program, one time after the other.
+#[derive(Debug, Default)]
+struct Refusals {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Refusals {
+    /// A change of mappings is over by then, however busy the machine is.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn add(&mut self) -> Result<(), VcpuError> {
+        self.count = self.count.wrapping_add(1);
+        if !self.count.is_multiple_of(1024) {
+            return Ok(());
+        }
+        let since = self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() < Self::PATIENCE {
+            return Ok(());
+        }
+        Err(VcpuError(
+            "the host has lost a page of the program: was its file, or its snapshot, cut short while it ran?"
+                .to_owned(),
+        ))
+    }
+}
+
+/// What kind of processor one is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    /// XCR0.
+    pub(super) states: u64,
+    /// How long an image of the registers of these states is: to ask the processor may take microseconds for each of them.
+    pub(super) extended_len: usize,
+    /// What the register says that tells where the interrupt controller is, 0 if there is none.
+    pub(super) controller: u64,
+}
+
 /// A processor of KVM.
 #[derive(Debug)]
 pub(super) struct KvmVcpu {
     fd: VcpuFd,
     memory: Arc<Memory>,
     desk: Desk,
-    /// XCR0.
-    states: u64,
+    make: Make,
     registers: Registers,
     /// What the registers were when it came back.
     seen: Registers,
@@ -45,6 +83,7 @@ impl Vcpu for KvmVcpu {
     fn run(&mut self) -> Result<Exit, VcpuError> {
         self.enter();
         let mut missed = false;
+        let mut refusals = Refusals::default();
         loop {
             let request = [number(self.fd.as_raw_fd()), KVM_RUN, 0, 0, 0, 0];
             let mut words = [libc::SYS_ioctl.cast_unsigned(); 7];
@@ -67,6 +106,7 @@ impl Vcpu for KvmVcpu {
                         .map(|n| -i64::from(n))
                         .contains(&error) =>
                 {
+                    refusals.add()?;
                     continue;
                 }
                 error => {
@@ -117,17 +157,21 @@ impl Vcpu for KvmVcpu {
     }
 
     fn states(&self) -> u64 {
-        self.states
+        self.make.states
+    }
+
+    fn extended_len(&self) -> usize {
+        self.make.extended_len
     }
 
     fn extended(&self) -> Result<Vec<u8>, VcpuError> {
         let area = self.fd.get_xsave().map_err(failed("a look"))?;
         let bytes = area.region.iter().flat_map(|word| word.to_le_bytes());
-        Ok(bytes.take(extended::len(self.states)).collect())
+        Ok(bytes.take(self.make.extended_len).collect())
     }
 
     fn set_extended(&mut self, image: &[u8]) -> Result<(), VcpuError> {
-        let image = extended::harmless(image, self.states);
+        let image = extended::harmless(image, self.make.states, self.make.extended_len);
         let mut area = kvm_xsave::default();
         for (word, bytes) in area.region.iter_mut().zip(image.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
@@ -142,7 +186,7 @@ impl Vcpu for KvmVcpu {
     }
 
     fn restart(&mut self, registers: &Registers, fs_base: u64) -> Result<(), VcpuError> {
-        let sregs = system_registers(self.memory.root(), self.desk, fs_base, self.states);
+        let sregs = system_registers(self.memory.root(), self.desk, fs_base, self.make);
         self.fd
             .set_sregs(&sregs)
             .map_err(failed("the system registers"))?;
@@ -166,12 +210,12 @@ impl Vcpu for KvmVcpu {
 
 impl KvmVcpu {
     /// A processor that has not been started.
-    pub(super) fn new(fd: VcpuFd, memory: Arc<Memory>, desk: Desk, states: u64) -> Self {
+    pub(super) fn new(fd: VcpuFd, memory: Arc<Memory>, desk: Desk, make: Make) -> Self {
         Self {
             fd,
             memory,
             desk,
-            states,
+            make,
             registers: Registers::default(),
             seen: Registers::default(),
             inside: Inside::Program,
