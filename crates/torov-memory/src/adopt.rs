@@ -56,7 +56,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Makes an area with nothing behind it: what a snapshot or a file holds of it comes by [`adopt`](Self::adopt).
+    /// Makes an area with nothing behind it: what a snapshot holds of it comes by [`adopt`](Self::adopt).
     ///
     /// # Errors
     /// `EINVAL` if it is not one that a program may have, `EEXIST` if it meets another.

@@ -18,7 +18,6 @@ use torov_vcpu::{Machine as _, Registers, cpuid, vdso};
 use crate::debugger::Debugger;
 use crate::elf::Image;
 use crate::failure::Failure;
-use crate::load::Way;
 use crate::options::{Command, Verb};
 use crate::symbols::Symbols;
 use crate::watch::{Program, Watch};
@@ -370,8 +369,7 @@ fn program(
     let image = Image::read(file, status.len());
     let image = image.map_err(|error| Failure::program(format!("{path}: {error}")))?;
     let refused = |error: Errno| Failure::program(format!("{path} cannot be loaded: {error}"));
-    let way = Way::of(file, profile);
-    let bias = load::load(memory, file, &image, (way, chance(random, 1))).map_err(refused)?;
+    let bias = load::load(memory, file, &image, chance(random, 1)).map_err(refused)?;
     let env: Vec<String> = profile
         .app
         .env

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use kvm_bindings::{KVM_EXIT_IO, kvm_regs, kvm_xsave};
 use kvm_ioctls::{SyncReg, VcpuFd};
@@ -26,33 +25,6 @@ enum Inside {
     Entry,
     /// Behind the `out` of an exception: `iretq` goes back by the frame.
     Vector,
-}
-
-/// How often the host has had no page for the program, one time after the other.
-#[derive(Debug, Default)]
-struct Refusals {
-    count: u32,
-    since: Option<Instant>,
-}
-
-impl Refusals {
-    /// A change of mappings is over by then, however busy the machine is.
-    const PATIENCE: Duration = Duration::from_secs(10);
-
-    fn add(&mut self) -> Result<(), VcpuError> {
-        self.count = self.count.wrapping_add(1);
-        if !self.count.is_multiple_of(1024) {
-            return Ok(());
-        }
-        let since = self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < Self::PATIENCE {
-            return Ok(());
-        }
-        Err(VcpuError(
-            "the host has lost a page of the program: was its file, or its snapshot, cut short while it ran?"
-                .to_owned(),
-        ))
-    }
 }
 
 /// What kind of processor one is.
@@ -83,7 +55,6 @@ impl Vcpu for KvmVcpu {
     fn run(&mut self) -> Result<Exit, VcpuError> {
         self.enter();
         let mut missed = false;
-        let mut refusals = Refusals::default();
         loop {
             let request = [number(self.fd.as_raw_fd()), KVM_RUN, 0, 0, 0, 0];
             let mut words = [libc::SYS_ioctl.cast_unsigned(); 7];
@@ -106,7 +77,6 @@ impl Vcpu for KvmVcpu {
                         .map(|n| -i64::from(n))
                         .contains(&error) =>
                 {
-                    refusals.add()?;
                     continue;
                 }
                 error => {

@@ -189,7 +189,8 @@ fn what_cannot_be_run_is_told() {
     );
     let (code, text) = status(&["run", &profile("hello.c")]);
     assert!(code == Some(126) && text.contains("no ELF file"), "{text}");
-    let (code, text) = status(&["run", torov()]);
+    // Every Debian has it, and it is linked dynamically.
+    let (code, text) = status(&["run", "/bin/sh"]);
     assert!(code == Some(126) && text.contains("crt-static"), "{text}");
     let (code, text) = status(&["run", "-a", "wirte", "/bin/true"]);
     assert!(
