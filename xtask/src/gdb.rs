@@ -346,14 +346,22 @@ mod tests {
     fn the_set_up_for_an_editor_names_the_files_that_are_made() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/debugging.md");
         let page = std::fs::read_to_string(page).expect("the page is there");
-        let start = page.find("    {\n").expect("it has a set-up");
-        let text = page[start..].split("\n\n").next().expect("it ends");
-        let set_up: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
         let image = format!("web-server{}.debug", extras().suffix());
         let socket = format!("/target/run/{}", socket_name("web-server"));
-        for (key, end) in [("program", image), ("miDebuggerServerAddress", socket)] {
-            let value = set_up[key].as_str().expect("it is a path");
-            assert!(value.ends_with(&end), "{key} is {value}, not {end}");
+        let mut set_ups = page
+            .match_indices("    {\n        \"name\"")
+            .map(|(start, _)| {
+                let text = page[start..].split("\n\n").next().expect("it ends");
+                let set_up: serde_json::Value = serde_json::from_str(text).expect("it is JSON");
+                set_up
+            });
+        for place in ["/miDebuggerServerAddress", "/target/parameters/0"] {
+            let set_up = set_ups.next().expect("there are two of them");
+            for (place, end) in [("/program", &image), (place, &socket)] {
+                let value = set_up.pointer(place).and_then(|value| value.as_str());
+                let value = value.expect("it is a path");
+                assert!(value.ends_with(end), "{place} is {value}, not {end}");
+            }
         }
     }
 }
