@@ -129,9 +129,12 @@ impl Wire {
 
     /// Takes a frame that has come.
     pub(crate) fn receive(&mut self) -> Option<Frame> {
-        let frame = self.device.receive()?;
-        toro_trace::emit_with(Kind::PacketIn, || frame.bytes().len() as u64);
-        Some(frame)
+        // Handed on where it is: to take it out and wrap it again would copy it.
+        let frame = self.device.receive();
+        if let Some(frame) = &frame {
+            toro_trace::emit_with(Kind::PacketIn, || frame.bytes().len() as u64);
+        }
+        frame
     }
 
     /// Begins a new log for a connection that has sent everything up to `next`.
