@@ -62,8 +62,8 @@ fn increase(counter: &AtomicU64, by: u64) {
 
 /// The bucket of `ns` nanoseconds: bounds are powers of four microseconds, so no search is needed.
 fn bucket(ns: u64) -> usize {
-    let above = ns.div_ceil(1000).saturating_sub(1);
-    let digits = above.checked_ilog2().map_or(0, |log| log / 2 + 1);
+    let above = ns.saturating_sub(1) / 1000;
+    let digits = (u64::BITS - above.leading_zeros()).div_ceil(2);
     (digits as usize).min(BOUNDS_US.len())
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use toro_abi::trace::request;
 use toro_arch::core_local::{self, MAX_CORES};
@@ -14,6 +14,9 @@ use crate::text::{Kind, Text};
 
 /// All that were announced.
 static SERVICES: SpinLock<Vec<&'static Requests>> = SpinLock::new(Vec::new());
+
+/// Whether anybody is going to ask how many there were.
+static IS_COUNTED: AtomicBool = AtomicBool::new(false);
 
 /// The requests of a service, counted by each core for itself.
 ///
@@ -62,10 +65,26 @@ impl Requests {
         Begun(tsc::read())
     }
 
+    /// Has requests counted from now on: before, nothing but a trace takes notice of one.
+    pub fn count_all() {
+        IS_COUNTED.store(true, Ordering::Relaxed);
+    }
+
     /// Counts a request that arrived at `begun` and is answered now.
+    #[inline]
     pub fn end(&self, begun: Begun) {
+        let is_counted = IS_COUNTED.load(Ordering::Relaxed);
+        if is_counted || toro_trace::is_on() {
+            self.note(begun, is_counted);
+        }
+    }
+
+    #[inline(never)]
+    fn note(&self, begun: Begun, is_counted: bool) {
         let nanos = toro_time::nanos_in(tsc::read().wrapping_sub(begun.0));
-        self.count(core_local::id(), nanos);
+        if is_counted {
+            self.count(core_local::id(), nanos);
+        }
         toro_trace::emit_with(toro_trace::Kind::Request, || {
             request(self.number.load(Ordering::Relaxed), nanos)
         });

@@ -56,6 +56,8 @@ pub(crate) fn start() {
             "metrics={text}: a port from 1 to 65535, or with the unit vsock one of the host's sockets, as in vsock:9100; no metrics are served"
         );
     };
+    // What is answered until the first client comes counts as well.
+    Requests::count_all();
     let core = drivers::owner_of(device).unwrap_or(0);
     let spawned = toro_sched::Builder::new()
         .name("metrics")
